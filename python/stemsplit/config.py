@@ -1,0 +1,58 @@
+"""The settings that travel together: sources, STFT geometry. Frozen, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stemsplit.errors import UsageError
+
+SOURCES: tuple[str, ...] = ("vocals", "drums", "bass", "other")
+"""The four sources, in the order every array with a stems axis keeps."""
+
+MIN_N_FFT = 64
+MAX_N_FFT = 65536
+
+
+@dataclass(frozen=True)
+class StftSettings:
+    """The geometry of a spectrogram.
+
+    Parameters
+    ----------
+    sample_rate:
+        Hz.
+    n_fft:
+        Samples per frame, a power of two from 64 to 65536.
+    hop_length:
+        Samples between the centres of neighbouring frames.
+
+    Raises
+    ------
+    UsageError
+        A value outside those limits.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+
+    def __post_init__(self) -> None:
+        if self.sample_rate < 1:
+            raise UsageError("bad sample rate", got=self.sample_rate, wanted="at least 1 Hz")
+        if not MIN_N_FFT <= self.n_fft <= MAX_N_FFT or self.n_fft & (self.n_fft - 1):
+            raise UsageError(
+                "bad n_fft", got=self.n_fft, wanted=f"a power of two, {MIN_N_FFT} to {MAX_N_FFT}"
+            )
+        if not 1 <= self.hop_length <= self.n_fft // 2:
+            raise UsageError(
+                "bad hop_length", got=self.hop_length, wanted=f"1 to n_fft / 2 = {self.n_fft // 2}"
+            )
+
+    @property
+    def bins(self) -> int:
+        """Bins of the half spectrum: ``n_fft // 2 + 1``."""
+        return self.n_fft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        """Frames of a signal of that many samples: ``1 + samples // hop_length``."""
+        return 1 + samples // self.hop_length

@@ -1,0 +1,100 @@
+"""The tree of errors stemsplit raises, and the exit code each one ends a command with.
+
+::
+
+    StemsplitError            70  (EX_SOFTWARE: anything without a better code)
+    ├── UsageError             2  an option or argument that cannot be meant
+    ├── InputError            66  (EX_NOINPUT) a file that is missing or cannot be opened
+    │   └── AudioError        65  (EX_DATAERR) a file that opens but holds no usable audio
+    ├── OutputError           73  (EX_CANTCREAT) a place that cannot be written to
+    ├── ModelError            78  (EX_CONFIG) a model that is unknown, damaged or does not fit
+    ├── DeviceError           69  (EX_UNAVAILABLE) a device that was asked for and is not there
+    └── MissingExtraError     69  (EX_UNAVAILABLE) an optional package that is not installed
+"""
+
+from __future__ import annotations
+
+
+class StemsplitError(Exception):
+    """An error a user can act on: what is wrong, what was got, what was wanted, the remedy.
+
+    Parameters
+    ----------
+    what:
+        What is wrong, without a final full stop.
+    got, wanted, remedy:
+        The offending value, the accepted ones, and what to do about it.
+
+    ``str(error)`` is one line, whatever the parts contain.
+    """
+
+    exit_code = 70
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        wanted: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.what = what
+        self.got = got
+        self.wanted = wanted
+        self.remedy = remedy
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        details = []
+        if self.got is not None:
+            details.append(f"got {self.got}")
+        if self.wanted is not None:
+            details.append(f"wanted {self.wanted}")
+        line = self.what
+        if details:
+            line += ": " + ", ".join(details)
+        if self.remedy:
+            line += f"; {self.remedy}"
+        return " ".join(line.split())
+
+
+class UsageError(StemsplitError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class InputError(StemsplitError):
+    """A file that is missing or cannot be opened."""
+
+    exit_code = 66
+
+
+class AudioError(InputError):
+    """A file that opens but holds no usable audio."""
+
+    exit_code = 65
+
+
+class OutputError(StemsplitError):
+    """A place that cannot be written to."""
+
+    exit_code = 73
+
+
+class ModelError(StemsplitError):
+    """A model that is unknown, damaged or does not fit."""
+
+    exit_code = 78
+
+
+class DeviceError(StemsplitError):
+    """A device that was asked for and is not there."""
+
+    exit_code = 69
+
+
+class MissingExtraError(StemsplitError):
+    """An optional package that is not installed."""
+
+    exit_code = 69
