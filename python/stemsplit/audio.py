@@ -1,0 +1,187 @@
+"""Audio files, decoded as blocks of float32 (channels, samples)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from stemsplit.errors import AudioError, InputError
+
+Block = npt.NDArray[np.float32]
+
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+_FORMATS = "a file libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, CAF and others"
+_HEAD_SAMPLES = 4096
+_UNKNOWN_LENGTH = 1 << 62  # libsndfile claims 2**63 - 1 samples when a stream states no length
+
+
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile carries no types
+    """A file never sought in: soundfile seeks after each read, which streamed FLAC refuses."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class AudioReader:
+    """An audio file, decoded forward once, block by block.
+
+    Parameters
+    ----------
+    path:
+        Anything libsndfile reads.
+
+    Attributes
+    ----------
+    sample_rate:
+        Hz.
+    channels:
+        Channels in the file, all of them kept.
+    frames:
+        Samples per channel as the header claims them, None where it does not say. For progress
+        only: what `blocks` gives is the length.
+    subtype, format:
+        libsndfile's names, such as ``PCM_16`` and ``WAV``.
+
+    Raises
+    ------
+    InputError
+        The file is missing, a folder, or may not be read.
+    AudioError
+        It is no audio file, or holds no samples; from `blocks`: it is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        _check_readable(self.path)
+        try:
+            # The name as bytes, as soundfile cannot encode names that are not valid UTF-8.
+            name = os.fsencode(self.path) if os.name == "posix" else str(self.path)
+            self._file = _ForwardFile(name)
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file, no header
+            raise AudioError(
+                f"cannot read {self.path} as audio",
+                got=_reason(error),
+                wanted=_FORMATS,
+                remedy="convert it first, for example with ffmpeg",
+            ) from error
+        try:
+            self.sample_rate = int(self._file.samplerate)
+            self.channels = int(self._file.channels)
+            self.subtype = str(self._file.subtype)
+            self.format = str(self._file.format)
+            claimed = int(self._file.frames)
+            self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
+            self._check_rate()
+            self._head = self._read(_HEAD_SAMPLES)
+            if not len(self._head):
+                raise AudioError(
+                    f"no audio in {self.path}",
+                    got="zero samples",
+                    wanted="at least one",
+                    remedy="check that the export that made it ran to its end",
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> AudioReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when closed already."""
+        self._file.close()
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Decode from where the last call stopped to the end.
+
+        Parameters
+        ----------
+        size:
+            Samples of every block but the last, which may be shorter. It bounds the memory.
+
+        Yields
+        ------
+        numpy.ndarray
+            float32 (channels, samples), contiguous, the caller's to keep; never empty.
+
+        Raises
+        ------
+        AudioError
+            The file is damaged, or a sample is not a finite number.
+        """
+        if size < 1:
+            raise ValueError(f"bad block size: got {size}, wanted at least 1")
+        while True:
+            frames = self._head[:size]
+            self._head = self._head[size:]
+            if len(frames) < size:
+                frames = np.concatenate((frames, self._read(size - len(frames))))
+            if not len(frames):
+                return
+            yield np.ascontiguousarray(frames.T)
+
+    def _read(self, samples: int) -> Block:
+        """Decode up to so many samples: float32 (samples, channels)."""
+        buffer = np.empty((samples, self.channels), np.float32)
+        try:
+            frames: Block = self._file.read(out=buffer)
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"damaged audio in {self.path}",
+                got=_reason(error),
+                remedy="re-export or re-download the file",
+            ) from error
+        if not np.isfinite(frames).all():
+            raise AudioError(
+                f"bad samples in {self.path}",
+                got="NaN or infinity",
+                wanted="finite numbers",
+                remedy="re-export the file",
+            )
+        return frames
+
+    def _check_rate(self) -> None:
+        if not MIN_SAMPLE_RATE <= self.sample_rate <= MAX_SAMPLE_RATE:
+            raise AudioError(
+                f"bad sample rate in {self.path}",
+                got=f"{self.sample_rate} Hz",
+                wanted=f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
+                remedy="resample the file first",
+            )
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", wanted="an audio file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a regular file", wanted="an audio file")
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(
+            f"cannot open {path}", got=_reason(error), remedy="check its permissions"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).removeprefix("Error : ").rstrip(". ")
+    return str(error).rstrip(". ")
