@@ -1,0 +1,19 @@
+"""The ``stemsplit`` command."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import NoReturn
+
+STARTED = time.perf_counter()
+"""When the command began, as near as its own code can tell: for ``--profile``."""
+
+
+def main() -> NoReturn:
+    """Run the command line on ``sys.argv`` and exit with its code."""
+    from stemsplit.cli.app import run
+    from stemsplit.cli.errors import exit_on_sigterm
+
+    exit_on_sigterm()
+    sys.exit(run(sys.argv[1:]))

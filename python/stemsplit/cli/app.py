@@ -1,0 +1,69 @@
+"""The commands of ``stemsplit``, and the rule that ``separate`` goes without saying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stemsplit.cli.errors import exit_code_of
+from stemsplit.cli.evaluate import evaluate
+from stemsplit.cli.separate import separate
+from stemsplit.cli.train import train
+
+_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion"}
+
+
+class _ImpliedSeparate(TyperGroup):
+    """A group whose first argument is a command, or else belongs to ``separate``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the verb in where it is missing."""
+        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+            args = ["separate", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ImpliedSeparate,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 100},
+    subcommand_metavar="SONG... | COMMAND",
+    epilog="A song that is named like a command: stemsplit ./train -o out/",
+)
+app.command()(separate)
+app.command()(train)
+app.command()(evaluate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"stemsplit {version('stemsplit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def describe(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Split songs into their stems: stemsplit song.wav -o out/
+
+    The command "separate" may be left out, as here; stemsplit separate --help lists its options.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line on arguments (without the program's name); give the exit code."""
+    if not arguments:
+        exit_code_of(lambda: app(["--help"], prog_name="stemsplit", standalone_mode=False))
+        return 2
+    return exit_code_of(lambda: app(list(arguments), prog_name="stemsplit", standalone_mode=False))

@@ -1,0 +1,58 @@
+"""How the command line ends: one line on stderr and an exit code for everything foreseeable."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from stemsplit.errors import StemsplitError
+
+INTERRUPTED = 128 + signal.SIGINT
+
+# What Typer raises for arguments it cannot parse. It does not export the class, which is click's
+# before Typer 0.26 and its own since.
+_PARSER_ERROR = typer.BadParameter.__mro__[1]
+
+
+def exit_on_sigterm() -> None:
+    """Make SIGTERM unwind as Ctrl-C does, so that unfinished files are removed."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def print_error(error: StemsplitError) -> None:
+    """Print an error as the one line scripts may look for."""
+    _print_line(f"error: {error}")
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Run a command; turn what it raises into a line on stderr and an exit code."""
+    try:
+        result = command()
+    except StemsplitError as error:
+        print_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _print_line("interrupted")
+        return INTERRUPTED
+    except MemoryError:
+        _print_line("error: out of memory; try a smaller --segment")
+        return StemsplitError.exit_code
+    except _PARSER_ERROR as error:
+        message = error.format_message().rstrip(". ")  # type: ignore[attr-defined]
+        print_error(StemsplitError(message, remedy="see stemsplit --help"))
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def _print_line(text: str) -> None:
+    # File names may hold bytes that are no text; stderr escapes those instead of failing.
+    print(f"stemsplit: {text}", file=sys.stderr, flush=True)
