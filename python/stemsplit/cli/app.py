@@ -55,9 +55,9 @@ def describe(
         ),
     ] = False,
 ) -> None:
-    """Split songs into their stems: stemsplit song.wav -o out/
+    """Split songs into stems: "stemsplit song.wav -o out/" does it.
 
-    The command "separate" may be left out, as here; stemsplit separate --help lists its options.
+    Its command "separate" may be left out, as there; stemsplit separate --help lists its options.
     """
 
 

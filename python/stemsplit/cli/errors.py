@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import typer
 
@@ -16,7 +16,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 # What Typer raises for arguments it cannot parse. It does not export the class, which is click's
 # before Typer 0.26 and its own since.
-_PARSER_ERROR = typer.BadParameter.__mro__[1]
+_PARSER_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
 def exit_on_sigterm() -> None:
@@ -47,7 +47,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         _print_line("error: out of memory; try a smaller --segment")
         return StemsplitError.exit_code
     except _PARSER_ERROR as error:
-        message = error.format_message().rstrip(". ")  # type: ignore[attr-defined]
+        message = error.format_message().rstrip(". ")
         print_error(StemsplitError(message, remedy="see stemsplit --help"))
         return 2
     return result if isinstance(result, int) else 0

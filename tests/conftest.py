@@ -1,0 +1,70 @@
+"""What several test files share: a synthetic song, made anew from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+Signal = npt.NDArray[np.float32]
+StemMaker = Callable[..., dict[str, Signal]]
+SongWriter = Callable[..., Path]
+
+
+def _make_stems(
+    seconds: float = 2.0, *, sample_rate: int = 44_100, channels: int = 2, seed: int = 0
+) -> dict[str, Signal]:
+    """Four stems of a tune in which all play, each float32 (channels, samples), peaks below 0.25.
+
+    Vocals are a voice of harmonics with vibrato, drums bursts of noise four times a second, bass
+    a low sine, other a sustained chord.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    pitch = 220 * 2 ** (rng.integers(0, 12) / 12)
+    phase = 2 * np.pi * pitch * t + 0.5 * np.sin(2 * np.pi * 5.5 * t)
+    harmonics = range(1, 12)
+    mono = {
+        "vocals": sum(np.sin(k * phase) / k for k in harmonics) / len(harmonics),
+        "drums": 0.2 * rng.standard_normal(t.size) * np.exp(-30 * (t % 0.25)),
+        "bass": np.sin(2 * np.pi * 55 * t),
+        "other": sum(np.sin(2 * np.pi * f * t) for f in (330.0, 440.0, 554.4)) / 3,
+    }
+    gains = rng.uniform(0.6, 1.0, (len(mono), channels, 1))
+    stems = {}
+    for (name, signal), gain in zip(mono.items(), gains, strict=True):
+        panned = gain * signal
+        stems[name] = (0.24 * panned / np.abs(panned).max()).astype(np.float32)
+    return stems
+
+
+@pytest.fixture(scope="session")
+def make_stems() -> StemMaker:
+    """Give `_make_stems`."""
+    return _make_stems
+
+
+@pytest.fixture
+def write_song(tmp_path: Path) -> SongWriter:
+    """Give a function that writes a synthetic song into the test's folder, by default as WAV."""
+
+    def write(
+        name: str = "song.wav",
+        seconds: float = 2.0,
+        *,
+        sample_rate: int = 44_100,
+        channels: int = 2,
+        subtype: str | None = None,
+    ) -> Path:
+        stems = _make_stems(seconds, sample_rate=sample_rate, channels=channels)
+        mixture = np.sum(list(stems.values()), axis=0)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, mixture.T, sample_rate, subtype=subtype)
+        return path
+
+    return write
