@@ -21,6 +21,17 @@ _LEVEL = 1e-3
 # another. Unscaled it fails there: it looks for an exception that NumPy 2.4 no longer has.
 
 
+def require_museval() -> None:
+    """Fail now rather than after hours of work.
+
+    Raises
+    ------
+    MissingExtraError
+        museval is not installed.
+    """
+    _museval_metrics()
+
+
 def frame_sdr(references: RealArray, estimates: RealArray, sample_rate: int) -> RealArray:
     """SDR of all stems in frames of one second, one second apart.
 
@@ -120,4 +131,4 @@ def _museval_metrics() -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise MissingExtraError("museval is not installed", remedy="pip install stemsplit[evaluate]")
+    raise MissingExtraError("museval is not installed", remedy='pip install "stemsplit[evaluate]"')
