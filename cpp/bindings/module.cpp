@@ -1,0 +1,262 @@
+// The extension module stemsplit._core: definitions and docstrings only.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "arrays.hpp"
+#include "stemsplit/dispatch.hpp"
+#include "stemsplit/fft.hpp"
+#include "stemsplit/stream.hpp"
+
+namespace stemsplit::bindings {
+namespace {
+
+std::vector<float> window_of(const py::object& window, const Geometry& geometry) {
+    if (!window.is_none()) return window_input(window, geometry.n_fft);
+    return is_valid_n_fft(geometry.n_fft) ? default_window(geometry.n_fft) : std::vector<float>();
+}
+
+void check_bins(const char* name, std::size_t bins, const Geometry& geometry) {
+    if (bins == geometry.bins()) return;
+    throw py::value_error(std::string(name) + ": got " + std::to_string(bins) +
+                          " bins, wanted n_fft / 2 + 1 = " + std::to_string(geometry.bins()));
+}
+
+void check_masks(const Held<MaskView>& masks, const SpectrumView<const Complex>& spectrum) {
+    const MaskView& view = masks.view;
+    if ((view.channels == 1 || view.channels == spectrum.channels) &&
+        view.frames == spectrum.frames && view.bins == spectrum.bins) {
+        return;
+    }
+    const auto text = [](std::size_t size) { return std::to_string(size); };
+    throw py::value_error("masks: got shape " + describe(shape_of(masks.array)) +
+                          ", wanted (stems, " + text(spectrum.channels) + " or 1, " +
+                          text(spectrum.frames) + ", " + text(spectrum.bins) +
+                          ") to go with the spectrum");
+}
+
+void check_samples(std::size_t samples, const char* name) {
+    if (samples == 0) {
+        throw py::value_error(std::string(name) + ": got 0 samples, wanted at least 1");
+    }
+}
+
+py::array stft_array(const py::object& x, std::size_t n_fft, std::size_t hop_length,
+                     const py::object& window, const py::object& out, int threads,
+                     const std::string& kernel) {
+    const Geometry geometry{n_fft, hop_length};
+    const Analysis analysis(geometry, window_of(window, geometry), find_kernel(kernel));
+    const auto signal = signal_input(x, "x");
+    check_samples(signal.view.samples, "x");
+    const auto result =
+        spectrum_output(out, signal.view.channels, geometry.frames(signal.view.samples),
+                        geometry.bins(), {signal.array});
+    const py::gil_scoped_release unlocked;
+    stft(analysis, signal.view, result.view, threads);
+    return result.array;
+}
+
+py::array istft_array(const py::object& spec, const py::object& masks, std::size_t n_fft,
+                      std::size_t hop_length, const py::object& window, std::size_t length,
+                      const py::object& out, int threads, const std::string& kernel) {
+    const Geometry geometry{n_fft, hop_length};
+    const std::vector<float> samples = window_of(window, geometry);
+    check_geometry(geometry, samples);
+    const auto spectrum = spectrum_input(spec, "spec");
+    check_bins("spec", spectrum.view.bins, geometry);
+    check_samples(length, "length");
+    std::vector<py::array> inputs{spectrum.array};
+    std::optional<Held<MaskView>> gains;
+    if (!masks.is_none()) {
+        gains = mask_input(masks, "masks");
+        check_masks(*gains, spectrum.view);
+        inputs.push_back(gains->array);
+    }
+    const std::size_t stems = gains ? gains->view.stems : 0;
+    const Synthesis synthesis(geometry, samples, stems ? stems : 1, spectrum.view.channels,
+                              find_kernel(kernel));
+    check_cover(synthesis, 0, length, spectrum.view.frames);
+    const auto result = stems_output(out, stems, spectrum.view.channels, length, inputs);
+    const py::gil_scoped_release unlocked;
+    istft(synthesis, spectrum.view, gains ? &gains->view : nullptr, result.view, threads);
+    return result.array;
+}
+
+// Runs body with the stream's lock held. The lock is waited for without the GIL, so that a thread
+// that holds the lock can take the GIL to make an array.
+template <class Body>
+py::array locked(std::mutex& mutex, Body&& body) {
+    std::unique_lock lock(mutex, std::defer_lock);
+    {
+        const py::gil_scoped_release unlocked;
+        lock.lock();
+    }
+    return body();
+}
+
+class PyStftStream {
+  public:
+    PyStftStream(std::size_t channels, std::size_t n_fft, std::size_t hop_length,
+                 const py::object& window, int threads, const std::string& kernel)
+        : stream_(channels, {n_fft, hop_length}, window_of(window, {n_fft, hop_length}),
+                  find_kernel(kernel)),
+          threads_(threads) {}
+
+    py::array process(const py::object& block) {
+        return locked(mutex_, [&] {
+            const auto signal = signal_input(block, "block");
+            check_stream_channels("block", signal.view.channels, stream_.channels());
+            const auto result = output(stream_.ready(signal.view.samples));
+            const py::gil_scoped_release unlocked;
+            stream_.process(signal.view, result.view, threads_);
+            return result.array;
+        });
+    }
+
+    py::array finish() {
+        return locked(mutex_, [&] {
+            const auto result = output(stream_.remaining());
+            const py::gil_scoped_release unlocked;
+            stream_.finish(result.view, threads_);
+            return result.array;
+        });
+    }
+
+    static void check_stream_channels(const char* name, std::size_t got, std::size_t wanted) {
+        if (got == wanted) return;
+        throw py::value_error(std::string(name) + ": got " + std::to_string(got) +
+                              " channels, wanted " + std::to_string(wanted) +
+                              ", as the stream was made for");
+    }
+
+  private:
+    Held<SpectrumView<Complex>> output(std::size_t frames) const {
+        return spectrum_output(py::none(), stream_.channels(), frames, stream_.geometry().bins(),
+                               {});
+    }
+
+    std::mutex mutex_;
+    StftStream stream_;
+    int threads_;
+};
+
+class PyIstftStream {
+  public:
+    PyIstftStream(std::size_t channels, std::size_t n_fft, std::size_t hop_length,
+                  const py::object& window, std::size_t stems, int threads,
+                  const std::string& kernel)
+        : stream_(stems ? stems : 1, channels, {n_fft, hop_length},
+                  window_of(window, {n_fft, hop_length}), find_kernel(kernel)),
+          stems_(stems),
+          threads_(threads) {}
+
+    py::array process(const py::object& spec, const py::object& masks) {
+        return locked(mutex_, [&] {
+            const auto spectrum = spectrum_input(spec, "spec");
+            PyStftStream::check_stream_channels("spec", spectrum.view.channels, stream_.channels());
+            check_bins("spec", spectrum.view.bins, stream_.geometry());
+            const auto gains = masks_for(masks, spectrum.view);
+            const auto result = output(stream_.ready(spectrum.view.frames));
+            const py::gil_scoped_release unlocked;
+            stream_.process(spectrum.view, gains ? &gains->view : nullptr, result.view, threads_);
+            return result.array;
+        });
+    }
+
+    py::array finish(std::size_t length) {
+        return locked(mutex_, [&] {
+            check_samples(length, "length");
+            const auto result = output(stream_.remaining(length));
+            const py::gil_scoped_release unlocked;
+            stream_.finish(result.view);
+            return result.array;
+        });
+    }
+
+  private:
+    std::optional<Held<MaskView>> masks_for(const py::object& masks,
+                                            const SpectrumView<const Complex>& spectrum) const {
+        if (masks.is_none() != (stems_ == 0)) {
+            throw py::value_error(stems_ ? "masks: got None, wanted one for each stem"
+                                         : "masks: got some, wanted None; say stems= to make a "
+                                           "stream that takes them");
+        }
+        if (stems_ == 0) return std::nullopt;
+        auto gains = mask_input(masks, "masks");
+        check_masks(gains, spectrum);
+        if (gains.view.stems != stems_) {
+            throw py::value_error("masks: got " + std::to_string(gains.view.stems) +
+                                  " stems, wanted " + std::to_string(stems_) +
+                                  ", as the stream was made for");
+        }
+        return gains;
+    }
+
+    Held<StemsView> output(std::size_t samples) const {
+        return stems_output(py::none(), stems_, stream_.channels(), samples, {});
+    }
+
+    std::mutex mutex_;
+    IstftStream stream_;
+    std::size_t stems_;
+    int threads_;
+};
+
+std::vector<std::string> kernel_names() {
+    std::vector<std::string> names;
+    for (const Kernel* kernel : available_kernels()) names.emplace_back(kernel->name);
+    return names;
+}
+
+}  // namespace
+}  // namespace stemsplit::bindings
+
+PYBIND11_MODULE(_core, module) {
+    namespace py = pybind11;
+    using namespace stemsplit::bindings;
+    using py::arg;
+
+    module.doc() = "The C++ core of stemsplit. stemsplit.dsp is its public face.";
+
+    module.def("stft", &stft_array, arg("x"), arg("n_fft"), arg("hop_length"), arg("window"),
+               arg("out"), arg("threads"), arg("kernel"),
+               "Spectra (channels, frames, bins) of a signal (channels, samples).");
+    module.def("istft", &istft_array, arg("spec"), arg("masks"), arg("n_fft"), arg("hop_length"),
+               arg("window"), arg("length"), arg("out"), arg("threads"), arg("kernel"),
+               "Signal (channels, samples) of spectra, or (stems, channels, samples) with masks.");
+    module.def(
+        "hann_window",
+        [](std::size_t n_fft) {
+            const std::vector<float> window = stemsplit::hann_window(n_fft);
+            return py::array_t<float>(static_cast<py::ssize_t>(n_fft), window.data());
+        },
+        arg("n_fft"), "Periodic Hann window, float32.");
+    module.def(
+        "kernel_name",
+        [](const std::string& kernel) { return stemsplit::find_kernel(kernel).name; },
+        arg("kernel"), "The kernel that name selects; the empty name selects the best.");
+    module.def("available_kernels", &kernel_names, "Kernels this machine can run, best first.");
+
+    py::class_<PyStftStream>(module, "StftStream", "stft() fed block by block.")
+        .def(py::init<std::size_t, std::size_t, std::size_t, const py::object&, int,
+                      const std::string&>(),
+             arg("channels"), arg("n_fft"), arg("hop_length"), arg("window"), arg("threads"),
+             arg("kernel"))
+        .def("process", &PyStftStream::process, arg("block"),
+             "Spectra of the frames this block completes.")
+        .def("finish", &PyStftStream::finish, "Spectra of the remaining frames.");
+
+    py::class_<PyIstftStream>(module, "IstftStream", "istft() fed frame by frame.")
+        .def(py::init<std::size_t, std::size_t, std::size_t, const py::object&, std::size_t, int,
+                      const std::string&>(),
+             arg("channels"), arg("n_fft"), arg("hop_length"), arg("window"), arg("stems"),
+             arg("threads"), arg("kernel"))
+        .def("process", &PyIstftStream::process, arg("spec"), arg("masks"),
+             "Samples that no later frame can change.")
+        .def("finish", &PyIstftStream::finish, arg("length"),
+             "The remaining samples, up to length in all.");
+}

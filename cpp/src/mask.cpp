@@ -1,0 +1,317 @@
+// Masks, inverse transform, window and overlap-add, block of frames by block of frames.
+#include "stemsplit/mask.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "stemsplit/fft.hpp"
+#include "stemsplit/parallel.hpp"
+
+namespace stemsplit {
+namespace {
+
+// Frames summed before their samples are written out.
+constexpr std::size_t kMaxBlockFrames = 16;
+
+std::vector<OutputPair> pair_outputs(std::size_t stems, std::size_t channels) {
+    std::vector<OutputPair> pairs;
+    for (std::size_t s = 0; s < stems; ++s) {
+        for (std::size_t c = 0; c + 1 < channels; c += 2) pairs.push_back({s, c, s, c + 1, true});
+    }
+    if (channels % 2) {
+        const std::size_t c = channels - 1;
+        for (std::size_t s = 0; s < stems; s += 2) {
+            const bool has_b = s + 1 < stems;
+            pairs.push_back({s, c, has_b ? s + 1 : s, c, has_b});
+        }
+    }
+    return pairs;
+}
+
+// Frames [begin, begin + count) as rows of contiguous bins: in place where they are, else copied
+// in tiles that keep both sides in cache.
+template <class T>
+class Rows {
+  public:
+    Rows(const SpectrumView<const T>& view, T* copies) : view_(view), copies_(copies) {}
+
+    static std::size_t floats(const SpectrumView<const T>& view, std::size_t frames) {
+        if (view.bin_stride == 1) return 0;
+        return view.channels * frames * pitch(view) * (sizeof(T) / sizeof(float));
+    }
+
+    void fetch(std::size_t begin, std::size_t count) {
+        begin_ = begin;
+        count_ = count;
+        if (view_.bin_stride == 1) return;
+        constexpr std::size_t tile = 16;
+        for (std::size_t c = 0; c < view_.channels; ++c) {
+            for (std::size_t k0 = 0; k0 < view_.bins; k0 += tile) {
+                const std::size_t k1 = std::min(k0 + tile, view_.bins);
+                for (std::size_t f = 0; f < count; ++f) {
+                    const T* from = view_.row(c, begin + f);
+                    T* to = copies_ + (c * count + f) * pitch(view_);
+                    for (std::size_t k = k0; k < k1; ++k) {
+                        to[k] = from[static_cast<Stride>(k) * view_.bin_stride];
+                    }
+                }
+            }
+        }
+    }
+
+    // Frame f of those fetched; one channel serves all.
+    const T* row(std::size_t c, std::size_t f) const {
+        if (view_.channels == 1) c = 0;
+        if (view_.bin_stride == 1) return view_.row(c, begin_ + f);
+        return copies_ + (c * count_ + f) * pitch(view_);
+    }
+
+  private:
+    static std::size_t pitch(const SpectrumView<const T>& view) {
+        return round_up(view.bins, kLineFloats) + kLineFloats;
+    }
+
+    SpectrumView<const T> view_;
+    T* copies_;
+    std::size_t begin_ = 0, count_ = 0;
+};
+
+}  // namespace
+
+Carry::Carry(std::size_t outputs, const Geometry& geometry)
+    : pitch_(Carver::padded(geometry.n_fft + geometry.hop_length)),
+      data_(allocate_floats(outputs * pitch_)) {
+    std::fill_n(data_.get(), outputs * pitch_, 0.0F);
+}
+
+Synthesis::Synthesis(Geometry geometry, const std::vector<float>& window, std::size_t stems,
+                     std::size_t channels, const Kernel& kernel)
+    : geometry_((check_geometry(geometry, window), geometry)),
+      kernel_(&kernel),
+      plan_(&plan_for(kernel, geometry.n_fft)),
+      scaled_window_(allocate_floats(geometry.n_fft)),
+      squares_(window, geometry.hop_length),
+      pairs_(pair_outputs(stems, channels)) {
+    const auto n = static_cast<float>(geometry.n_fft);
+    std::transform(window.begin(), window.end(), scaled_window_.get(),
+                   [n](float w) { return w / n; });
+}
+
+std::size_t Synthesis::final_samples(std::size_t frames) const {
+    const std::size_t next = frames * geometry_.hop_length, half = geometry_.n_fft / 2;
+    return next > half ? next - half : 0;
+}
+
+// What all tasks of one run share.
+struct Synthesis::Job {
+    const SpectrumView<const Complex>& spectrum;
+    const MaskView* masks;
+    std::size_t first;
+    const Carry& before;
+    Carry& after;
+    const StemsView& out;
+    std::size_t origin;
+};
+
+// One task: frames [begin, end) of the run for some of the pairs. It starts from the carry or,
+// further on, by summing again the frames before `begin` that reach into its samples.
+class Synthesis::Chunk {
+  public:
+    Chunk(const Synthesis& owner, const Job& job, std::size_t first_pair, std::size_t last_pair)
+        : owner_(owner),
+          job_(job),
+          n_(owner.geometry_.n_fft),
+          hop_(owner.geometry_.hop_length),
+          block_frames_(std::clamp<std::size_t>(n_ / hop_, 1, kMaxBlockFrames)),
+          first_pair_(first_pair),
+          last_pair_(last_pair),
+          pitch_(Carver::padded(n_ + block_frames_ * hop_)) {
+        const std::size_t rows = 2 * (last_pair - first_pair);
+        std::size_t mask_floats = 0;
+        if (job.masks) {
+            mask_floats = Carver::padded(Rows<float>::floats(job.masks->stem(0), block_frames_));
+        }
+        const std::size_t stems = job.masks ? job.masks->stems : 0;
+        const std::size_t spectrum_floats = Rows<Complex>::floats(job.spectrum, block_frames_);
+        Carver scratch(thread_scratch(Carver::padded(4 * n_) + Carver::padded(hop_) +
+                                      Carver::padded(rows * pitch_) +
+                                      Carver::padded(spectrum_floats) + stems * mask_floats));
+        work_ = scratch.take(4 * n_);
+        scale_ = scratch.take(hop_);
+        sums_ = scratch.take(rows * pitch_);
+        spectrum_.emplace_back(job.spectrum,
+                               reinterpret_cast<Complex*>(scratch.take(spectrum_floats)));
+        for (std::size_t s = 0; s < stems; ++s) {
+            const SpectrumView<const float> stem = job.masks->stem(s);
+            masks_.emplace_back(stem, scratch.take(Rows<float>::floats(stem, block_frames_)));
+        }
+    }
+
+    void run(std::size_t begin, std::size_t end, bool from_carry) {
+        const std::size_t reach = (n_ + hop_ - 1) / hop_ - 1;
+        std::size_t frame = begin;
+        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
+            float* const to = sums_ + row * pitch_;
+            std::fill_n(to, n_ + block_frames_ * hop_, 0.0F);
+            if (from_carry) std::copy_n(job_.before.row(2 * first_pair_ + row), n_, to);
+        }
+        if (!from_carry) frame -= reach;
+        while (frame < end) {
+            const std::size_t limit = frame < begin ? begin : end;
+            const std::size_t count = std::min(block_frames_, limit - frame);
+            add_block(frame, count);
+            if (frame >= begin) write_block(frame, count);
+            advance(count);
+            frame += count;
+        }
+    }
+
+    void save_carry() const {
+        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
+            std::copy_n(sums_ + row * pitch_, n_, job_.after.row(2 * first_pair_ + row));
+        }
+    }
+
+  private:
+    float* sums(std::size_t pair, bool second) const {
+        return sums_ + (2 * (pair - first_pair_) + (second ? 1 : 0)) * pitch_;
+    }
+
+    void add_block(std::size_t frame, std::size_t count) {
+        spectrum_[0].fetch(frame, count);
+        for (Rows<float>& mask : masks_) mask.fetch(frame, count);
+        for (std::size_t f = 0; f < count; ++f) {
+            for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
+                const OutputPair& outputs = owner_.pairs_[pair];
+                const Complex* a = spectrum_[0].row(outputs.channel_a, f);
+                const Complex* b = spectrum_[0].row(outputs.channel_b, f);
+                const float *mask_a = nullptr, *mask_b = nullptr;
+                if (job_.masks) {
+                    mask_a = masks_[outputs.stem_a].row(outputs.channel_a, f);
+                    mask_b = masks_[outputs.stem_b].row(outputs.channel_b, f);
+                }
+                owner_.kernel_->inverse(*owner_.plan_, reinterpret_cast<const float*>(a),
+                                        reinterpret_cast<const float*>(b), mask_a, mask_b,
+                                        owner_.scaled_window_.get(), work_,
+                                        sums(pair, false) + f * hop_, sums(pair, true) + f * hop_);
+            }
+        }
+    }
+
+    void write_block(std::size_t frame, std::size_t count) {
+        for (std::size_t f = 0; f < count; ++f) {
+            const std::size_t slot = job_.first + frame + f;
+            const float* scale = owner_.squares_.steady();
+            if (!owner_.squares_.is_steady(slot, slot + 1)) {
+                owner_.squares_.inverse(slot, slot + 1, scale_);
+                scale = scale_;
+            }
+            for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
+                for (const bool second : {false, true}) {
+                    owner_.emit(sums(pair, second) + f * hop_, pair, second, scale, slot, job_.out,
+                                job_.origin);
+                }
+            }
+        }
+    }
+
+    // Moves the sums on by `count` frames.
+    void advance(std::size_t count) {
+        const std::size_t kept = n_ - hop_, step = count * hop_;
+        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
+            float* const to = sums_ + row * pitch_;
+            std::memmove(to, to + step, kept * sizeof(float));
+            std::fill_n(to + kept, step, 0.0F);
+        }
+    }
+
+    const Synthesis& owner_;
+    const Job& job_;
+    std::size_t n_, hop_, block_frames_, first_pair_, last_pair_, pitch_;
+    float *work_ = nullptr, *scale_ = nullptr, *sums_ = nullptr;
+    std::vector<Rows<Complex>> spectrum_;
+    std::vector<Rows<float>> masks_;
+};
+
+void Synthesis::emit(const float* sums, std::size_t pair, bool second, const float* scale,
+                     std::size_t slot, const StemsView& out, std::size_t origin) const {
+    const OutputPair& outputs = pairs_[pair];
+    if (second && !outputs.has_b) return;
+    // Sample numbers can be negative here: the first frames start before the signal.
+    const auto offset = static_cast<Stride>(origin + geometry_.n_fft / 2);
+    const Stride start = static_cast<Stride>(slot * geometry_.hop_length) - offset;
+    const Stride begin = std::max<Stride>(start, 0);
+    const Stride end = std::min(start + static_cast<Stride>(geometry_.hop_length),
+                                static_cast<Stride>(out.samples));
+    if (begin >= end) return;
+    float* const to = (second ? out.row(outputs.stem_b, outputs.channel_b)
+                              : out.row(outputs.stem_a, outputs.channel_a)) +
+                      begin;
+    const bool bypass = reinterpret_cast<std::uintptr_t>(to) % kCacheLine == 0;
+    kernel_->multiply(sums + (begin - start), scale + (begin - start), to,
+                      static_cast<std::size_t>(end - begin), bypass);
+}
+
+void Synthesis::run(const SpectrumView<const Complex>& spectrum, const MaskView* masks,
+                    std::size_t first, const Carry& before, Carry& after, const StemsView& out,
+                    std::size_t origin, int threads) const {
+    const std::size_t frames = spectrum.frames, pairs = pairs_.size();
+    const auto helpers = static_cast<std::size_t>(std::max(threads, 1));
+    // Chunks after the first repeat up to n_fft / hop_length frames: long ones waste little.
+    std::size_t length = frames;
+    if (helpers > 1) {
+        const std::size_t reach = geometry_.n_fft / geometry_.hop_length + 1;
+        length = std::max({frames / (4 * helpers) + 1, 4 * reach, kMaxBlockFrames});
+    }
+    const std::size_t chunks = (frames + length - 1) / length;
+    const std::size_t groups = chunks >= helpers ? 1 : std::min(pairs, helpers);
+    const Job job{spectrum, masks, first, before, after, out, origin};
+    parallel_for(chunks * groups, threads, [&](std::size_t task) {
+        const std::size_t chunk = task / groups, group = task % groups;
+        Chunk part(*this, job, group * pairs / groups, (group + 1) * pairs / groups);
+        part.run(chunk * length, std::min((chunk + 1) * length, frames), chunk == 0);
+        if (chunk + 1 == chunks) part.save_carry();
+        kernel_->fence();
+    });
+}
+
+void Synthesis::finish(std::size_t frames, const Carry& carry, const StemsView& out,
+                       std::size_t origin) const {
+    const std::size_t hop = geometry_.hop_length;
+    std::vector<float> scale(hop);
+    for (std::size_t i = 0; i * hop < geometry_.n_fft; ++i) {
+        squares_.inverse(frames + i, frames, scale.data());
+        for (std::size_t pair = 0; pair < pairs_.size(); ++pair) {
+            emit(carry.row(2 * pair) + i * hop, pair, false, scale.data(), frames + i, out, origin);
+            emit(carry.row(2 * pair + 1) + i * hop, pair, true, scale.data(), frames + i, out,
+                 origin);
+        }
+    }
+    kernel_->fence();
+}
+
+void check_cover(const Synthesis& synthesis, std::size_t first, std::size_t last,
+                 std::size_t frames) {
+    if (synthesis.squares().covers(first, last, frames)) return;
+    const auto [n_fft, hop_length] = synthesis.geometry();
+    throw std::invalid_argument(
+        "windows do not overlap enough: got " + std::to_string(frames) + " frames of n_fft " +
+        std::to_string(n_fft) + " at hop_length " + std::to_string(hop_length) +
+        ", wanted a sum of squared windows above 1e-6 of its maximum at each of " +
+        std::to_string(last) +
+        " samples; ask for a shorter length, or use a smaller hop_length or another window");
+}
+
+void istft(const Synthesis& synthesis, const SpectrumView<const Complex>& spectrum,
+           const MaskView* masks, const StemsView& out, int threads) {
+    check_cover(synthesis, 0, out.samples, spectrum.frames);
+    const Carry before = synthesis.new_carry();
+    Carry after = synthesis.new_carry();
+    synthesis.run(spectrum, masks, 0, before, after, out, 0, threads);
+    synthesis.finish(spectrum.frames, after, out, 0);
+}
+
+}  // namespace stemsplit

@@ -1,0 +1,408 @@
+"""Short-time Fourier transforms on the CPU: one-shot and streaming, forward and inverse.
+
+Arrays are NumPy's: signals float32 ``(channels, samples)``, spectra complex64 ``(channels, frames,
+bins)``, masks float32 ``(stems, channels or 1, frames, bins)``. Frames are centred: frame ``f`` has
+its middle on sample ``f * hop_length`` of the signal, which is reflected at both ends as
+``numpy.pad`` does, and there are ``1 + samples // hop_length`` of them. Spectra are not scaled:
+bin ``k`` of a frame ``x`` is ``sum(window * x * exp(-2j pi k n / n_fft))``, as in ``torch.stft``.
+
+``n_fft`` is a power of two from 64 to 65536, ``hop_length`` 1 to ``n_fft``; the default window is
+the periodic Hann window. Arrays that come back have rows padded to whole cache lines, so they are
+not always contiguous; hand one back as ``out=`` to write into it again.
+
+Work runs on up to ``threads`` threads without the GIL; the result does not depend on how many.
+``STEMSPLIT_NUM_THREADS`` sets the default, ``STEMSPLIT_KERNEL`` forces one of
+`available_kernels`. Two real frames share one complex transform, so the rounding error of a
+channel is relative to the louder one of its pair.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemsplit import _core
+
+__all__ = [
+    "IstftStream",
+    "StftStream",
+    "apply_masks_istft",
+    "available_kernels",
+    "hann_window",
+    "istft",
+    "kernel_name",
+    "stft",
+]
+
+Signal = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
+Masks = NDArray[np.float32]
+Window = NDArray[np.float32] | NDArray[np.float64]
+
+MAX_THREADS = 256
+# Sizes stay far from where 64-bit products of them could wrap.
+_MAX_SIZE = 2**40
+
+
+def stft(
+    x: Signal,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    window: Window | None = None,
+    *,
+    out: Spectrum | None = None,
+    threads: int | None = None,
+) -> Spectrum:
+    """Short-time Fourier transform of a signal.
+
+    Parameters
+    ----------
+    x:
+        float32 ``(channels, samples)``, at least one of each.
+    n_fft:
+        Samples per frame, a power of two from 64 to 65536.
+    hop_length:
+        Samples from one frame to the next, 1 to ``n_fft``.
+    window:
+        float32 or float64 ``(n_fft,)``; None means `hann_window`.
+    out:
+        complex64 ``(channels, frames, bins)`` to write into, in C order with contiguous rows;
+        None makes a new array.
+    threads:
+        Most threads to use; None means ``STEMSPLIT_NUM_THREADS`` or else every CPU.
+
+    Returns
+    -------
+    complex64 ``(channels, 1 + samples // hop_length, n_fft // 2 + 1)``; `out` where it was given.
+
+    Raises
+    ------
+    TypeError
+        An array of another dtype.
+    ValueError
+        A shape or size outside the limits, or an `out` that cannot be written to.
+    """
+    return _core.stft(
+        x, _size("n_fft", n_fft), _size("hop_length", hop_length), window, out, _threads(threads),
+        _kernel(),
+    )  # fmt: skip
+
+
+def istft(
+    spec: Spectrum,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    window: Window | None = None,
+    *,
+    length: int,
+    out: Signal | None = None,
+    threads: int | None = None,
+) -> Signal:
+    """Invert `stft`: overlap-add, divided by the sum of the squared windows.
+
+    The least-squares inverse of Griffin and Lim, "Signal estimation from modified short-time
+    Fourier transform", 1984, equation 6.
+
+    Parameters
+    ----------
+    spec:
+        complex64 ``(channels, frames, bins)``, any strides.
+    n_fft, hop_length, window, threads:
+        As in `stft`.
+    length:
+        Samples to return. At each of them the sum of the squared windows must stay above 1e-6
+        of its maximum.
+    out:
+        float32 ``(channels, length)`` to write into; None makes a new array.
+
+    Returns
+    -------
+    float32 ``(channels, length)``; `out` where it was given.
+
+    Raises
+    ------
+    TypeError
+        An array of another dtype.
+    ValueError
+        A shape or size outside the limits, or windows that do not overlap enough.
+    """
+    return _core.istft(
+        spec, None, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
+        _size("length", length), out, _threads(threads), _kernel(),
+    )  # fmt: skip
+
+
+def apply_masks_istft(
+    spec: Spectrum,
+    masks: Masks,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    window: Window | None = None,
+    *,
+    length: int,
+    out: Signal | None = None,
+    threads: int | None = None,
+) -> Signal:
+    """Multiply one spectrum with the masks of all stems and invert each, in one go.
+
+    No masked spectrum is stored. ``(bins, frames)``-ordered masks, handed over as a transposed
+    view, are turned round block by block, which costs time but no memory to speak of.
+
+    Parameters
+    ----------
+    spec:
+        complex64 ``(channels, frames, bins)``, any strides.
+    masks:
+        float32 ``(stems, channels or 1, frames, bins)``, any strides; one channel serves all.
+    n_fft, hop_length, window, length, threads:
+        As in `istft`.
+    out:
+        float32 ``(stems, channels, length)`` to write into; None makes a new array.
+
+    Returns
+    -------
+    float32 ``(stems, channels, length)``; `out` where it was given.
+
+    Raises
+    ------
+    TypeError
+        An array of another dtype.
+    ValueError
+        A shape or size outside the limits, or windows that do not overlap enough.
+    """
+    if masks is None:
+        raise TypeError("masks: got None, wanted a NumPy array of float32; istft() needs none")
+    return _core.istft(
+        spec, masks, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
+        _size("length", length), out, _threads(threads), _kernel(),
+    )  # fmt: skip
+
+
+class StftStream:
+    """`stft` of a signal that arrives block by block; the same frames, bit for bit.
+
+    Parameters
+    ----------
+    channels:
+        Channels of every block, at least 1.
+    n_fft, hop_length, window, threads:
+        As in `stft`.
+
+    Raises
+    ------
+    ValueError
+        A size outside the limits.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        n_fft: int = 2048,
+        hop_length: int = 512,
+        window: Window | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        self._stream = _core.StftStream(
+            _count("channels", channels), _size("n_fft", n_fft), _size("hop_length", hop_length),
+            window, _threads(threads), _kernel(),
+        )  # fmt: skip
+
+    def process(self, block: Signal) -> Spectrum:
+        """Take the next samples, return the frames they complete.
+
+        Parameters
+        ----------
+        block:
+            float32 ``(channels, samples)``; 0 samples are fine.
+
+        Returns
+        -------
+        complex64 ``(channels, frames, bins)``, perhaps of 0 frames. A frame is complete when no
+        later sample can change it; of an odd number of channels, frames come in twos.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A block of another dtype or shape, or a call after `finish`.
+        """
+        return self._stream.process(block)
+
+    def finish(self) -> Spectrum:
+        """Return the remaining frames, which reflect the signal's end.
+
+        Returns
+        -------
+        complex64 ``(channels, frames, bins)``; with the frames before, ``1 + samples //
+        hop_length`` in all.
+
+        Raises
+        ------
+        ValueError
+            No sample came in, or a second call.
+        """
+        return self._stream.finish()
+
+
+class IstftStream:
+    """`istft` or `apply_masks_istft` of frames that arrive block by block, bit for bit the same.
+
+    Parameters
+    ----------
+    channels:
+        Channels of every block, at least 1.
+    n_fft, hop_length, window, threads:
+        As in `istft`.
+    stems:
+        Stems of the masks that come with every block; None inverts the spectra as they are.
+
+    Raises
+    ------
+    ValueError
+        A size outside the limits, or windows that do not overlap enough.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        n_fft: int = 2048,
+        hop_length: int = 512,
+        window: Window | None = None,
+        *,
+        stems: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._stream = _core.IstftStream(
+            _count("channels", channels), _size("n_fft", n_fft), _size("hop_length", hop_length),
+            window, 0 if stems is None else _count("stems", stems), _threads(threads), _kernel(),
+        )  # fmt: skip
+
+    def process(self, spec: Spectrum, masks: Masks | None = None) -> Signal:
+        """Take the next frames, return the samples that no later frame can change.
+
+        Parameters
+        ----------
+        spec:
+            complex64 ``(channels, frames, bins)``; 0 frames are fine.
+        masks:
+            float32 ``(stems, channels or 1, frames, bins)`` where the stream has stems, else None.
+
+        Returns
+        -------
+        float32 ``(channels, samples)``, or ``(stems, channels, samples)`` where it has stems;
+        perhaps of 0 samples.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An array of another dtype or shape, or a call after `finish`.
+        """
+        return self._stream.process(spec, masks)
+
+    def finish(self, length: int) -> Signal:
+        """Return the remaining samples.
+
+        Parameters
+        ----------
+        length:
+            Samples in all, those before included.
+
+        Returns
+        -------
+        float32 of shape as from `process`.
+
+        Raises
+        ------
+        ValueError
+            More samples than that were returned before, the frames do not cover so many, or a
+            second call.
+        """
+        return self._stream.finish(_size("length", length))
+
+
+def hann_window(n_fft: int) -> Signal:
+    """Periodic Hann window, ``0.5 - 0.5 cos(2 pi i / n_fft)``.
+
+    Parameters
+    ----------
+    n_fft:
+        Samples, at least 1.
+
+    Returns
+    -------
+    float32 ``(n_fft,)``.
+
+    Raises
+    ------
+    ValueError
+        Less than one sample.
+    """
+    return _core.hann_window(_count("n_fft", n_fft))
+
+
+def kernel_name() -> str:
+    """Name of the instruction set in use: the machine's best, or ``STEMSPLIT_KERNEL``.
+
+    Raises
+    ------
+    ValueError
+        ``STEMSPLIT_KERNEL`` names one that this machine does not have.
+    """
+    return _core.kernel_name(_kernel())
+
+
+def available_kernels() -> list[str]:
+    """Names of the instruction sets this machine can run, best first."""
+    return _core.available_kernels()
+
+
+def _kernel() -> str:
+    return os.environ.get("STEMSPLIT_KERNEL", "")
+
+
+def _threads(threads: int | None) -> int:
+    name, value = "threads", threads
+    if value is None:
+        text = os.environ.get("STEMSPLIT_NUM_THREADS", "")
+        if not text:
+            return min(_cpus(), MAX_THREADS)
+        name = "STEMSPLIT_NUM_THREADS"
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"{name}: got {text!r}, wanted 1 to {MAX_THREADS}") from None
+    value = _index(name, value)
+    if not 1 <= value <= MAX_THREADS:
+        raise ValueError(f"{name}: got {value}, wanted 1 to {MAX_THREADS}")
+    return value
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _index(name: str, value: SupportsIndex | Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer") from None
+
+
+def _size(name: str, value: int) -> int:
+    size = _index(name, value)
+    if not 0 <= size <= _MAX_SIZE:
+        raise ValueError(f"{name}: got {size}, wanted 0 to 2**40")
+    return size
+
+
+def _count(name: str, value: int) -> int:
+    count = _index(name, value)
+    if not 1 <= count <= 2**24:
+        raise ValueError(f"{name}: got {count}, wanted 1 to 2**24")
+    return count
