@@ -32,27 +32,27 @@ class _Job(NamedTuple):
 def separate(
     songs: Annotated[
         list[Path],
-        typer.Argument(metavar="SONG", help="WAV, FLAC, OGG, MP3 or whatever libsndfile reads"),
+        typer.Argument(metavar="SONG", help="WAV, FLAC, OGG, MP3 or whatever libsndfile reads."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="a folder; the stems go to OUTPUT/SONG/")
+        Path, typer.Option("--output", "-o", help="A folder; the stems go to OUTPUT/SONG/.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="the model's name")] = "paper",
+    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = "paper",
     device: Annotated[
-        str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N")
+        str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
     soft: Annotated[
-        bool, typer.Option("--soft", help="mask by probability instead of all or nothing")
+        bool, typer.Option("--soft", help="Mask by probability instead of all or nothing.")
     ] = False,
     segment: Annotated[
-        float, typer.Option("--segment", metavar="SECONDS", help="how much to work on at a time")
+        float, typer.Option("--segment", metavar="SECONDS", help="How much to work on at a time.")
     ] = _SEGMENT_SECONDS,
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads [default: all]")
+        int | None, typer.Option("--threads", metavar="N", help="CPU threads; all by default.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="print where the time went, and the peak memory")
+        bool, typer.Option("--profile", help="Print where the time went, and the peak memory.")
     ] = False,
 ) -> int:
     """Split songs into vocals, drums, bass and other.
@@ -89,7 +89,7 @@ def separate(
 
 def _check_options(device: str, segment: float, threads: int | None) -> None:
     if not _DEVICE.fullmatch(device):
-        raise UsageError("bad --device", got=device, wanted="auto, cpu, cuda or cuda:N")
+        raise UsageError("bad --device", got=device, wanted="auto, cpu, cuda or cuda:N.")
     if not (math.isfinite(segment) and segment > 0):
         raise UsageError("bad --segment", got=segment, wanted="seconds, more than 0")
     if threads is not None and threads < 1:

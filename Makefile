@@ -1,0 +1,73 @@
+# Everything a developer runs, from a machine with Python, a C++ compiler and make; CI runs the same.
+#   make demo | test | lint | bench | sanitize | clean        PYTHON=python3.12 picks an interpreter
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# The build tools are in the environment already, so that a rebuild compiles only what changed.
+PIP_LOCAL := $(PIP) --no-build-isolation
+
+SOURCES := CMakeLists.txt pyproject.toml README.md \
+	$(shell find cpp python -type f -not -path '*/__pycache__/*')
+CPP_FILES := $(shell find cpp -name '*.cpp' -o -name '*.hpp')
+CTEST := $(BIN)/ctest --output-on-failure --test-dir
+
+export CMAKE_GENERATOR := Ninja
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: demo test test-python test-cpp lint bench sanitize clean
+
+demo: $(VENV)/.package
+	$(BIN)/stemsplit demo/potassium.ogg -o out
+	@echo "Four stems: $$(ls -d out/*/*.wav | tr '\n' ' ')"
+
+test: test-cpp test-python
+
+test-python: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+test-cpp: $(VENV)/.tools
+	$(call cpp_tests,build/cpp,)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/run.py
+
+# The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
+sanitize: $(VENV)/.tools
+	$(call cpp_tests,build/asan,-DSTEMSPLIT_SANITIZE=address,undefined)
+	$(call cpp_tests,build/tsan,-DSTEMSPLIT_SANITIZE=thread)
+
+clean:
+	rm -rf $(VENV) build out
+
+define cpp_tests
+	$(BIN)/cmake -S . -B $(1) -DSTEMSPLIT_TESTS=ON -DSTEMSPLIT_PYTHON=OFF $(2) --log-level=WARNING
+	$(BIN)/cmake --build $(1)
+	$(CTEST) $(1)
+endef
+
+$(VENV)/.tools: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "stemsplit needs Python \
+	3.10 or newer, and this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) cmake ninja pybind11 scikit-build-core
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.tools $(SOURCES)
+	$(PIP_LOCAL) .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	$(PIP_LOCAL) ".[test]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.package
+	$(PIP_LOCAL) ".[lint]"
+	@touch $@
