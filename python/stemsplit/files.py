@@ -1,0 +1,39 @@
+"""Files that are whole or absent: written beside their place, flushed, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stemsplit.errors import OutputError
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a temporary name in the folder of ``path`` to write to; rename it at the end.
+
+    The file is flushed to the disk before the rename. When the body raises, the temporary file is
+    removed and ``path`` stays as it was.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made or written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}",
+            got=error.strerror or error,
+            remedy="choose a folder that can be written to",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""Runs a model's network over stretches of spectrogram: the only place where audio meets torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stemsplit.errors import DeviceError, UsageError
+from stemsplit.models import load_network
+
+FloatArray = npt.NDArray[np.float32]
+
+# Frames predicted at a time: the widest layer's columns then stay near the caches.
+_CPU_FRAMES = 64
+_CUDA_FRAMES = 1024
+
+
+def choose_device(device: str) -> torch.device:
+    """Give the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means on this machine.
+
+    ``auto`` is CUDA where there is a device, else the CPU. An explicit wish is met or refused.
+
+    Raises
+    ------
+    DeviceError
+        CUDA, or that device of it, is not there.
+    UsageError
+        Another word.
+    """
+    if device == "cpu":
+        return torch.device("cpu")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError("bad device", got=device, wanted="auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        raise DeviceError(
+            f"device {device} is not there",
+            got=f"{count} CUDA devices" if count else "no CUDA device, or a CPU build of PyTorch",
+            wanted="a CUDA device and a CUDA build of PyTorch",
+            remedy="pass --device cpu or auto",
+        )
+    return torch.device("cuda", index)
+
+
+class Predictor:
+    """A loaded network that predicts masks from magnitudes.
+
+    Parameters
+    ----------
+    card_path:
+        The model's card.
+    device:
+        Where to run.
+
+    Raises
+    ------
+    ModelError
+        See `stemsplit.models.load_network`.
+    """
+
+    def __init__(self, card_path: Path, device: torch.device) -> None:
+        self.card, network = load_network(card_path, device)
+        self.device = device
+        self._network = torch.jit.freeze(network)
+        self._frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
+
+    def probabilities(self, magnitudes: FloatArray) -> FloatArray:
+        """Predict the masks of every frame that has its context.
+
+        Parameters
+        ----------
+        magnitudes:
+            float32 (frames + 2 · context_frames, bins), as `features.network_magnitudes` gives
+            them; zeros stand for frames outside the song.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (sources, frames, bins), 0 to 1.
+        """
+        context = 2 * self.card.context_frames
+        frames = len(magnitudes) - context
+        result = np.empty((len(self.card.sources), frames, self.card.bins), np.float32)
+        for start in range(0, frames, self._frames):
+            stop = min(start + self._frames, frames)
+            piece = torch.from_numpy(magnitudes[None, start : stop + context])
+            with torch.inference_mode():
+                masks = self._network(piece.to(self.device))
+            result[:, start:stop] = masks[0].cpu().numpy()
+        return result

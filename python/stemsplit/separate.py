@@ -1,0 +1,312 @@
+"""The public face of separation: `Separator` for arrays, `separate_file` for files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stemsplit import dsp
+from stemsplit.audio import AudioReader
+from stemsplit.config import StftSettings
+from stemsplit.errors import AudioError
+from stemsplit.features import network_magnitudes
+from stemsplit.infer import Predictor, choose_device
+from stemsplit.models import DEFAULT_MODEL, find_card
+from stemsplit.pipeline import SEGMENT_SECONDS, StemStream, Stopwatch, working_settings
+from stemsplit.wav import wav_subtype
+from stemsplit.writer import StemSetWriter
+
+Audio = npt.NDArray[np.float32]
+
+_BLOCK_SAMPLES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of a song has been taken in, in samples; the total is None where unknown."""
+
+    done_samples: int
+    total_samples: int | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The stems of a mixture.
+
+    Attributes
+    ----------
+    stems:
+        By source, float32 (channels, samples), as long as the mixture.
+    mixture:
+        float32 (channels, samples).
+    sample_rate:
+        Hz, of all of them.
+    """
+
+    stems: dict[str, Audio]
+    mixture: Audio
+    sample_rate: int
+
+    @property
+    def residual(self) -> Audio:
+        """What the stems leave of the mixture: float32 (channels, samples)."""
+        total = np.sum(list(self.stems.values()), axis=0, dtype=np.float64)
+        return (self.mixture - total).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A mixture's spectrogram and what the model says of it.
+
+    Attributes
+    ----------
+    spec:
+        complex64 (channels, frames, bins).
+    probabilities:
+        float32 (sources, 1, frames, network bins): one mask for all channels, of the lowest bins.
+    settings:
+        Geometry of the spectrogram, at the rate the song is worked on.
+    """
+
+    spec: npt.NDArray[np.complex64]
+    probabilities: npt.NDArray[np.float32]
+    settings: StftSettings
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of a file: its stems' paths, its format, and the seconds each stage took.
+
+    ``clipped`` counts the samples an integer format clipped, by stem; stems without any are left
+    out.
+    """
+
+    stems: dict[str, Path]
+    sample_rate: int
+    channels: int
+    samples: int
+    device: str
+    timings: dict[str, float] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
+
+
+class Separator:
+    """A model, loaded once, that separates any number of songs.
+
+    Parameters
+    ----------
+    model:
+        Name of a packaged model, or path of a model's ``.json`` card.
+    device:
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    threads:
+        CPU threads of network and transforms, for this process; None for all cores.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        The model or the device cannot be had.
+    """
+
+    def __init__(
+        self, model: str = DEFAULT_MODEL, device: str = "auto", *, threads: int | None = None
+    ) -> None:
+        card_path = find_card(model)
+        self.device = choose_device(device)
+        self.threads = threads
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.predictor = Predictor(card_path, self.device)
+        self.card = self.predictor.card
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.card.name
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters of the model, all sources together."""
+        return self.card.parameters
+
+    @property
+    def settings(self) -> StftSettings:
+        """Geometry of the spectrogram the model was trained on."""
+        return self.card.settings
+
+    def separate(
+        self,
+        audio: Audio,
+        sample_rate: int,
+        *,
+        soft: bool | None = None,
+        segment_seconds: float = SEGMENT_SECONDS,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Separation:
+        """Separate a mixture that is in memory.
+
+        Parameters
+        ----------
+        audio:
+            Floats (channels, samples), finite.
+        sample_rate:
+            Hz.
+        soft:
+            Masks by probability (True) or 0 and 1 (False); None for the model's own way.
+        segment_seconds:
+            Song predicted at a time, s. It bounds memory and does not change the result.
+        on_progress:
+            Called after every block taken in.
+
+        Raises
+        ------
+        AudioError
+            An array of another shape, without samples, or with NaN or infinity in it.
+        """
+        mixture = _checked(audio)
+        stream = self.stream(sample_rate, len(mixture), soft=soft, segment_seconds=segment_seconds)
+        pieces = []
+        total = mixture.shape[1]
+        for start in range(0, total, _BLOCK_SAMPLES):
+            block = mixture[:, start : start + _BLOCK_SAMPLES]
+            pieces.append(stream.process(block))
+            if on_progress is not None:
+                on_progress(Progress(start + block.shape[1], total))
+        pieces.append(stream.finish())
+        joined = np.concatenate(pieces, axis=2)
+        stems = dict(zip(self.card.sources, joined, strict=True))
+        return Separation(stems, mixture, sample_rate)
+
+    def predict(self, audio: Audio, sample_rate: int) -> Prediction:
+        """Predict the masks of a mixture without applying them: what `evaluate` looks into.
+
+        Parameters are those of `separate`; the rate must be one that needs no resampling.
+        """
+        mixture = _checked(audio)
+        settings = working_settings(self.settings, sample_rate)
+        if settings.sample_rate != sample_rate:
+            raise AudioError(
+                "cannot predict at this sample rate",
+                got=f"{sample_rate} Hz",
+                wanted=f"{self.settings.sample_rate} Hz, or that times a power of two",
+            )
+        spec = dsp.stft(mixture, settings.n_fft, settings.hop_length, threads=self.threads)
+        card = self.card
+        magnitudes = network_magnitudes(spec, settings.n_fft, card.bins, card.magnitude_power)
+        padding = (card.context_frames, card.context_frames)
+        probabilities = self.predictor.probabilities(np.pad(magnitudes, (padding, (0, 0))))
+        return Prediction(spec, probabilities[:, None], settings)
+
+    def stream(
+        self,
+        sample_rate: int,
+        channels: int,
+        *,
+        soft: bool | None = None,
+        segment_seconds: float = SEGMENT_SECONDS,
+        stopwatch: Stopwatch | None = None,
+    ) -> StemStream:
+        """Begin a song that comes in blocks; parameters are those of `separate`."""
+        return StemStream(
+            self.predictor,
+            sample_rate,
+            channels,
+            soft=self.card.soft if soft is None else soft,
+            segment_seconds=segment_seconds,
+            threads=self.threads,
+            stopwatch=stopwatch,
+        )
+
+
+def separate_file(
+    source: Path,
+    output: Path,
+    *,
+    separator: Separator,
+    soft: bool | None = None,
+    segment_seconds: float = SEGMENT_SECONDS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FileResult:
+    """Separate a file into ``output/vocals.wav``, ``drums.wav``, ``bass.wav`` and ``other.wav``.
+
+    The stems have the file's sample rate, channels and exact length, and appear together when all
+    are complete. Memory does not grow with the length of the song.
+
+    Raises
+    ------
+    InputError, AudioError
+        The file cannot be read.
+    OutputError
+        The stems cannot be written; found out before the work begins where possible.
+    """
+    watch = Stopwatch()
+    with AudioReader(source) as reader:
+        stream = separator.stream(
+            reader.sample_rate,
+            reader.channels,
+            soft=soft,
+            segment_seconds=segment_seconds,
+            stopwatch=watch,
+        )
+        with StemSetWriter(
+            output,
+            separator.card.sources,
+            sample_rate=reader.sample_rate,
+            channels=reader.channels,
+            subtype=wav_subtype(reader.subtype),
+            source=source,
+        ) as writer:
+            samples = _pump(reader, stream, writer, watch, on_progress)
+            with watch.stage("encode"):
+                writer.commit()
+            return FileResult(
+                stems=writer.paths,
+                sample_rate=reader.sample_rate,
+                channels=reader.channels,
+                samples=samples,
+                device=str(separator.device),
+                timings=dict(watch.seconds),
+                clipped=writer.clipped,
+            )
+
+
+def _pump(
+    reader: AudioReader,
+    stream: StemStream,
+    writer: StemSetWriter,
+    watch: Stopwatch,
+    on_progress: Callable[[Progress], None] | None,
+) -> int:
+    """Carry a song from the reader through the stream to the writer; give its samples."""
+    samples = 0
+    blocks = reader.blocks(_BLOCK_SAMPLES)
+    while True:
+        with watch.stage("decode"):
+            block = next(blocks, None)
+        stems = stream.finish() if block is None else stream.process(block)
+        with watch.stage("encode"):
+            writer.write(stems)
+        if block is None:
+            return samples
+        samples += block.shape[1]
+        if on_progress is not None:
+            on_progress(Progress(samples, reader.frames))
+
+
+def _checked(audio: Audio) -> Audio:
+    if audio.ndim != 2 or not np.issubdtype(audio.dtype, np.floating):
+        raise AudioError(
+            "bad audio array",
+            got=f"{audio.dtype} of shape {audio.shape}",
+            wanted="floats of shape (channels, samples)",
+        )
+    if not audio.size:
+        raise AudioError("no audio", got=f"shape {audio.shape}", wanted="at least one sample")
+    if not np.isfinite(audio).all():
+        raise AudioError("bad samples", got="NaN or infinity", wanted="finite numbers")
+    return audio.astype(np.float32, copy=False)
