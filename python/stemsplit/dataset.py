@@ -41,13 +41,12 @@ class Track:
         """Files of a folder track by source name, ``mixture`` among them where it is there."""
         if not self.path.is_dir():
             return {}
-        found = {
+        return {
             name: self.path / f"{name}{suffix}"
             for name in (MIXTURE, *SOURCES)
             for suffix in SUFFIXES
             if (self.path / f"{name}{suffix}").is_file()
         }
-        return found
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,8 @@ def find_tracks(root: Path) -> list[Track]:
             f"no folder {root}", wanted="a folder of tracks", remedy="check the path for a typo"
         )
     folders = [path for path in (root, *root.rglob("*")) if path.is_dir()]
-    tracks = [
-        Track(_name(path, root), path)
-        for path in folders
-        if set(Track("", path).files) & set(SOURCES)
-    ]
+    tracks = [Track(_name(path, root), path) for path in folders]
+    tracks = [track for track in tracks if track.files.keys() & set(SOURCES)]
     tracks += [
         Track(_name(path, root).removesuffix(STEM_MP4), path) for path in root.rglob(f"*{STEM_MP4}")
     ]

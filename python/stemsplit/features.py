@@ -35,7 +35,8 @@ def network_magnitudes(spec: Spectrum, n_fft: int, bins: int, power: float) -> F
         float32 (frames, bins).
     """
     magnitude = downmix_magnitude(spec[..., :bins])[0]
-    return np.power(magnitude * np.float32(4 / n_fft), np.float32(power), dtype=np.float32)
+    seen: FloatArray = np.power(magnitude * np.float32(4 / n_fft), np.float32(power))
+    return seen
 
 
 def teaching_pair(

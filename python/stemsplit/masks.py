@@ -61,5 +61,6 @@ def band_shares(probabilities: FloatArray) -> FloatArray:
     """
     octave = probabilities[:, :, probabilities.shape[2] // 2 :].mean(axis=2)
     total = octave.sum(axis=0)
-    shares = octave / np.where(total > 0, total, 1)
-    return np.where(total > 0, shares, np.float32(1 / len(octave))).astype(np.float32)
+    shares: FloatArray = octave / np.where(total > 0, total, np.float32(1))
+    shares[:, total == 0] = 1 / len(shares)
+    return shares

@@ -149,7 +149,9 @@ def load_network(card_path: Path, device: torch.device) -> tuple[ModelCard, torc
     import torch
 
     with _torchscript():
-        network = torch.jit.load(io.BytesIO(data), map_location=device)
+        network: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(data), map_location=device
+        )
     return card, network.eval()
 
 

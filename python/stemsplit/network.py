@@ -261,4 +261,5 @@ def slide(network: PaperNetwork, magnitudes: Tensor) -> Tensor:
         float32 (frames, 513).
     """
     windows = magnitudes.unfold(0, WINDOW_FRAMES, 1).unsqueeze(1)
-    return network(windows)
+    masks: Tensor = network(windows)
+    return masks

@@ -177,7 +177,8 @@ class Remixer:
                 track, start = song
             if source in track.stems:
                 stems[index] = self._augmented(track.stems[source], index, start, rng)
-        return stems * np.float32(10 ** (rng.normal(0, _LEVEL_SPREAD_DB) / 20))
+        stems *= np.float32(10 ** (rng.normal(0, _LEVEL_SPREAD_DB) / 20))
+        return stems
 
     def _moment(self, track: StoredTrack, source: str, rng: np.random.Generator) -> int:
         """Draw a start at which the source sounds, or the last try."""
@@ -198,8 +199,9 @@ class Remixer:
         swap, flip = rng.random(2) < 0.5
         audio = stem.read(start, self.samples)
         audio = np.broadcast_to(audio[:2], (2, self.samples))
-        audio = audio[::-1] if swap else audio
-        return audio * np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
+        factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
+        augmented: Audio = (audio[::-1] if swap else audio) * factor
+        return augmented
 
 
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -233,7 +234,7 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self.best_loss = state["best_loss"]
-        self.best = _validation_from(state["best"])
+        self.best = Validation(**state["best"]) if state["best"] else None
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Make a step's batch: magnitudes (batch, frames + 24, bins) and targets as 0 and 1."""
@@ -338,10 +339,6 @@ class Training:
                 )
 
 
-def _load(path: Path) -> dict[str, object]:
-    state: dict[str, object] = torch.load(path, map_location="cpu", weights_only=True)
+def _load(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
-
-
-def _validation_from(facts: dict[str, object] | None) -> Validation | None:
-    return None if facts is None else Validation(**facts)

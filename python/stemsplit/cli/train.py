@@ -116,12 +116,9 @@ def _read_about(path: Path | None) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}", got=error, wanted="a JSON object") from error
-    if not isinstance(about, dict) or set(about) - _CARD_FIELDS:
-        raise InputError(
-            f"bad card {path}",
-            got=sorted(about),
-            wanted=f"fields {', '.join(sorted(_CARD_FIELDS))}",
-        )
+    if not isinstance(about, dict) or about.keys() - _CARD_FIELDS:
+        wanted = f"an object with {', '.join(sorted(_CARD_FIELDS))}"
+        raise InputError(f"bad card {path}", got=about, wanted=wanted)
     return about
 
 
