@@ -24,19 +24,19 @@ demo: $(VENV)/.package
 
 test: test-cpp test-python
 
-test-python: $(VENV)/.test
+test-python: $(VENV)/.package $(VENV)/.test
 	$(BIN)/python -m pytest
 
 test-cpp: $(VENV)/.tools
 	$(call cpp_tests,build/cpp,)
 
-lint: $(VENV)/.lint
+lint: $(VENV)/.package $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
 
-bench: $(VENV)/.test
+bench: $(VENV)/.package $(VENV)/.test
 	$(BIN)/python benchmarks/run.py
 
 # The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
@@ -64,10 +64,10 @@ $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	$(PIP_LOCAL) .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.package
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.package
 	$(PIP_LOCAL) ".[test]"
 	@touch $@
 
-$(VENV)/.lint: $(VENV)/.package
+$(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/.package
 	$(PIP_LOCAL) ".[lint]"
 	@touch $@

@@ -1,8 +1,9 @@
-"""What several test files share: a synthetic song, made anew from a seed."""
+"""What several test files share: a synthetic song, a model with random weights, a full disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,43 @@ def write_song(tmp_path: Path) -> SongWriter:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the card of a model of the paper's architecture with seeded random weights."""
+    import torch
+
+    from stemsplit.config import SOURCES
+    from stemsplit.models import ModelCard, save_model
+    from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
+
+    path = tmp_path_factory.mktemp("model") / "random.json"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        networks = join_sources([PaperNetwork() for _ in SOURCES])
+    card = ModelCard(
+        name="random",
+        description="Random weights, for tests.",
+        architecture="as the paper's",
+        sources=SOURCES,
+        sample_rate=44_100,
+        n_fft=2048,
+        hop_length=512,
+        bins=513,
+        context_frames=12,
+        magnitude_power=0.5,
+        parameters=PARAMETERS_PER_SOURCE * len(SOURCES),
+        sha256="",
+    )
+    save_model(networks, card, path)
+    return path
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let no file grow past 100 kB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)

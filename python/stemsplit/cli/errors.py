@@ -41,8 +41,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         print_error(error)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _print_line("interrupted")
-        return INTERRUPTED
+        result = INTERRUPTED
     except MemoryError:
         _print_line("error: out of memory; try a smaller --segment")
         return StemsplitError.exit_code
@@ -50,6 +49,8 @@ def exit_code_of(command: Callable[[], object]) -> int:
         message = error.format_message().rstrip(". ")
         print_error(StemsplitError(message, remedy="see stemsplit --help"))
         return 2
+    if result == INTERRUPTED:  # what recent versions of Typer turn KeyboardInterrupt into
+        _print_line("interrupted")
     return result if isinstance(result, int) else 0
 
 

@@ -13,12 +13,13 @@ import typer
 
 from stemsplit.cli.errors import print_error
 from stemsplit.errors import InputError, UsageError
+from stemsplit.models import DEFAULT_MODEL, find_card
 
 if TYPE_CHECKING:
     from stemsplit.cli.progress import Display
     from stemsplit.separate import FileResult, Separator
 
-_SEGMENT_SECONDS = 10.0
+_SEGMENT_SECONDS = 10.0  # as stemsplit.pipeline has it, whose import would bring torch
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -37,7 +38,7 @@ def separate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A folder; the stems go to OUTPUT/SONG/.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = "paper",
+    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = DEFAULT_MODEL,
     device: Annotated[
         str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
@@ -61,6 +62,7 @@ def separate(
     rate, channels and length. The word "separate" may be left out: stemsplit song.wav -o out/
     """
     _check_options(device, segment, threads)
+    find_card(model)
     jobs, code = _readable(_plan(songs, output))
     if not jobs:
         return code
@@ -89,7 +91,7 @@ def separate(
 
 def _check_options(device: str, segment: float, threads: int | None) -> None:
     if not _DEVICE.fullmatch(device):
-        raise UsageError("bad --device", got=device, wanted="auto, cpu, cuda or cuda:N.")
+        raise UsageError("bad --device", got=device, wanted="auto, cpu, cuda or cuda:N")
     if not (math.isfinite(segment) and segment > 0):
         raise UsageError("bad --segment", got=segment, wanted="seconds, more than 0")
     if threads is not None and threads < 1:

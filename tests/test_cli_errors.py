@@ -1,0 +1,206 @@
+"""Bad input to the command line: an exit code, one line on stderr, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from stemsplit.cli.app import run
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch, capfd, random_model):
+    """Run a command that must fail in the test's folder; give its exit code and only line."""
+    monkeypatch.chdir(tmp_path)
+
+    def failing(*arguments):
+        before = tree(tmp_path)
+        code = run([*arguments, *(() if "-m" in arguments else ("-m", str(random_model)))])
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert tree(tmp_path) == before
+        return code, err.removeprefix("stemsplit: error: ").rstrip("\n")
+
+    return failing
+
+
+def test_missing_file(failing):
+    code, line = failing("nothing.wav", "-o", "out")
+    assert code == 66
+    assert line == "no such file: nothing.wav; check the name and the folder"
+
+
+def test_folder(failing, tmp_path):
+    (tmp_path / "album").mkdir()
+    assert failing("album", "-o", "out") == (66, "album is a folder: wanted an audio file")
+
+
+def test_unreadable(failing, tmp_path):
+    # Permissions do not stop root, who may run the tests; a link to itself does.
+    (tmp_path / "song.wav").symlink_to("song.wav")
+    code, line = failing("song.wav", "-o", "out")
+    assert code == 66
+    assert line.startswith("cannot open song.wav: got Too many levels of symbolic links")
+
+
+def test_socket(failing):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("song.wav")  # a relative name, as the length of these is limited
+        code, line = failing("song.wav", "-o", "out")
+    assert (code, line) == (66, "song.wav is not a regular file: wanted an audio file")
+
+
+@pytest.mark.parametrize("content", ["", "La la la\n" * 1000])
+def test_text_file(failing, tmp_path, content):
+    (tmp_path / "song.wav").write_text(content)
+    code, line = failing("song.wav", "-o", "out")
+    assert code == 65
+    assert re.fullmatch(r"cannot read song.wav as audio: got .+, wanted .+; convert it .+", line)
+
+
+def test_zero_samples(failing, tmp_path):
+    soundfile.write(tmp_path / "song.wav", np.zeros((0, 2)), 44_100)
+    code, line = failing("song.wav", "-o", "out")
+    assert code == 65
+    assert line.startswith("no audio in song.wav: got zero samples, wanted at least one; check")
+
+
+def test_damage_found_half_way(failing, write_song):
+    song = write_song("song.flac")
+    data = bytearray(song.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    song.write_bytes(data)
+    code, line = failing("song.flac", "-o", "new/out")
+    assert code == 65
+    assert line.startswith("damaged audio in song.flac: got ")
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/below"])
+def test_output_that_is_no_folder(failing, write_song, tmp_path, output):
+    write_song(seconds=0.1)
+    (tmp_path / "taken").write_text("")
+    code, line = failing("song.wav", "-o", output)
+    assert code == 73
+    assert line == (f"cannot write {output}/song: got Not a directory; choose another --output")
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_full_disk(failing, write_song):
+    write_song("song.mp3", 0.8, channels=1)  # stems of 32-bit floats, 141 kB each
+    code, line = failing("song.mp3", "-o", "new/out")
+    assert code == 73
+    assert re.fullmatch(r"cannot write new/out/song/\w+\.wav: got File too large; choose .+", line)
+
+
+def test_unknown_model(failing, write_song):
+    write_song(seconds=0.1)
+    code, line = failing("song.wav", "-o", "out", "-m", "nonesuch")
+    assert code == 78
+    assert re.fullmatch(r"unknown model: got nonesuch, wanted .+", line)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7"])
+def test_cuda_that_is_not_there(failing, write_song, monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_song(seconds=0.1)
+    code, line = failing("song.wav", "-o", "out", "-d", device)
+    assert code == 69
+    assert line.startswith(f"device {device} is not there: got no CUDA device")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("--segment", "0", "bad --segment: got 0.0, wanted seconds, more than 0"),
+        ("--segment", "-3", "bad --segment: got -3.0, wanted seconds, more than 0"),
+        ("--segment", "nan", "bad --segment: got nan, wanted seconds, more than 0"),
+        ("--threads", "0", "bad --threads: got 0, wanted at least 1"),
+        ("--device", "gpu", "bad --device: got gpu, wanted auto, cpu, cuda or cuda:N"),
+        ("--device", "cuda:x", "bad --device: got cuda:x, wanted auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_bad_options(failing, write_song, option, value, line):
+    write_song(seconds=0.1)
+    assert failing("song.wav", "-o", "out", option, value) == (2, line)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("song.wav",),
+        ("-o", "out"),
+        ("song.wav", "-o", "out", "--loud"),
+        ("song.wav", "-o", "out", "--segment", "ten"),
+    ],
+)
+def test_arguments_that_do_not_parse(failing, arguments):
+    code, line = failing(*arguments)
+    assert code == 2
+    assert line.endswith("; see stemsplit --help")
+
+
+def test_two_songs_of_one_name(failing, write_song):
+    write_song("a/song.wav", 0.1)
+    write_song("b/Song.flac", 0.1)
+    code, line = failing("a/song.wav", "b/Song.flac", "-o", "out")
+    assert code == 2
+    assert line.startswith("two songs would share a folder: got a/song.wav and b/Song.flac, wanted")
+
+
+def test_a_song_among_its_own_stems(failing, write_song):
+    write_song("out/vocals/vocals.wav", 0.1)
+    code, line = failing("out/vocals/vocals.wav", "-o", "out")
+    assert code == 2
+    assert line.startswith("a stem would overwrite the song: got out/vocals/vocals.wav; choose")
+
+
+def test_the_other_songs_are_still_done(write_song, random_model, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_song("good.wav", 0.2)
+    (tmp_path / "bad.wav").write_text("no audio")
+    model = ("-m", str(random_model))
+    assert run(["bad.wav", "good.wav", "missing.wav", "-o", "out", "-q", *model]) == 65
+    bad, missing = capfd.readouterr().err.splitlines()
+    assert bad.startswith("stemsplit: error: cannot read bad.wav as audio")
+    assert missing.startswith("stemsplit: error: no such file: missing.wav")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
+
+
+def test_a_name_that_is_no_text(failing):
+    code, line = failing(os.fsdecode(b"caf\xe9.wav"), "-o", "out")
+    assert code == 66
+    assert re.match(r"no such file: caf.+\.wav; check", line)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [(signal.SIGINT, 130, "stemsplit: interrupted\n"), (signal.SIGTERM, 143, "")],
+)
+def test_signals_end_it_cleanly(write_song, random_model, tmp_path, number, code, message):
+    song = write_song(seconds=60)
+    command = [sys.executable, "-m", "stemsplit", str(song), "-o", str(tmp_path / "out")]
+    options = ["-m", str(random_model), "--segment", "1", "--threads", "1"]
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while process.poll() is None and not list(tmp_path.rglob("*.part")):
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert (process.returncode, out, err) == (code, "", message)
+    assert [path.name for path in tmp_path.iterdir()] == [song.name]
