@@ -1,0 +1,112 @@
+"""Model cards, verified weights and the models inside the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from stemsplit import models, network
+from stemsplit.config import SOURCES
+from stemsplit.errors import ModelError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    net = network.join_sources([network.PaperNetwork() for _ in SOURCES])
+    card = models.ModelCard(
+        name="random",
+        description="random weights",
+        architecture="paper",
+        sources=SOURCES,
+        sample_rate=44100,
+        n_fft=2048,
+        hop_length=512,
+        bins=513,
+        context_frames=12,
+        magnitude_power=0.5,
+        parameters=4 * 323_233,
+        sha256="",
+    )
+    path = tmp_path_factory.mktemp("model") / "random.json"
+    models.save_model(net, card, path)
+    return path
+
+
+def test_a_saved_model_comes_back(saved: Path) -> None:
+    card, loaded = models.load_network(saved, CPU)
+    assert card.sha256 == hashlib.sha256(saved.with_suffix(".pt").read_bytes()).hexdigest()
+    assert card.settings.bins == 1025
+    torch.manual_seed(0)
+    net = network.join_sources([network.PaperNetwork() for _ in SOURCES]).eval()
+    magnitudes = torch.rand(1, 30, 513)
+    with torch.inference_mode():
+        assert torch.equal(loaded(magnitudes), net(magnitudes))
+
+
+def test_a_model_may_be_named_by_its_card(saved: Path) -> None:
+    assert models.find_card(str(saved)) == saved
+
+
+def test_an_unknown_model_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"got nonsense, wanted .*paper"):
+        models.find_card("nonsense")
+
+
+def test_changed_weights_are_refused(saved: Path, tmp_path: Path) -> None:
+    data = bytearray(saved.with_suffix(".pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "random.pt").write_bytes(data)
+    (tmp_path / "random.json").write_bytes(saved.read_bytes())
+    with pytest.raises(ModelError, match="SHA-256"):
+        models.load_network(tmp_path / "random.json", CPU)
+
+
+def test_missing_weights_are_named(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "random.json").write_bytes(saved.read_bytes())
+    with pytest.raises(ModelError, match=r"random\.pt"):
+        models.load_network(tmp_path / "random.json", CPU)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x", "sources": []}'])
+def test_a_damaged_card_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(ModelError, match="bad model card"):
+        models.read_card(path)
+
+
+def test_packaged_models_are_whole() -> None:
+    names = models.packaged_models()
+    assert models.DEFAULT_MODEL in names
+    for name in names:
+        card, loaded = models.load_network(models.find_card(name), CPU)
+        assert card.name == name
+        assert card.sources == SOURCES
+        assert sum(weight.numel() for weight in loaded.parameters()) == card.parameters
+        assert card.data
+        assert card.validation
+
+
+def test_the_packaged_paper_model_is_the_papers_network() -> None:
+    card, loaded = models.load_network(models.find_card("paper"), CPU)
+    dense = network.DensePaperNetwork(len(SOURCES))
+    dense.load_state_dict(loaded.state_dict())
+    assert card.parameters == 4 * network.PARAMETERS_PER_SOURCE
+    magnitudes = torch.rand(24 + 3, network.BINS)
+    with torch.inference_mode():
+        sliding = [network.slide(net.eval(), magnitudes) for net in network.split_sources(dense)]
+        difference = loaded(magnitudes[None])[0] - torch.stack(sliding)
+    assert difference.abs().max() < 1e-5  # the bar for dense against sliding
+
+
+def test_a_card_is_readable_json(saved: Path) -> None:
+    facts = json.loads(saved.read_text())
+    assert set(facts) == {field.name for field in dataclasses.fields(models.ModelCard)}
