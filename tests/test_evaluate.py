@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
 import typer
 from typer.testing import CliRunner
 
+import stemsplit.cli.app as cli
 import stemsplit.cli.evaluate as command
 from stemsplit import dsp, metrics
 from stemsplit.config import SOURCES, StftSettings
-from stemsplit.errors import InputError, MissingExtraError, OutputError
+from stemsplit.errors import InputError, MissingExtraError, ModelError, OutputError
 from stemsplit.evaluate import (
     METRICS,
     PAPER_MASK_ACCURACY,
@@ -22,6 +24,8 @@ from stemsplit.evaluate import (
     TrackScores,
     evaluate,
 )
+from stemsplit.models import ModelCard, save_model
+from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
 
 SETTINGS = StftSettings(sample_rate=8000, n_fft=256, hop_length=64)
 BINS = 65
@@ -58,6 +62,7 @@ class FakeSeparator:
 
     name = "fake"
     parameters = 1234
+    card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"))
 
     def __init__(self, _model="fake", _device="cpu", *, channels=1):
         self.settings = SETTINGS
@@ -68,7 +73,7 @@ class FakeSeparator:
         self.heard.append((audio.shape, sample_rate))
         spec = dsp.stft(np.ascontiguousarray(audio), SETTINGS.n_fft, SETTINGS.hop_length)
         probabilities = np.full((4, self.channels, spec.shape[1], BINS), 0.125, np.float32)
-        probabilities[0] = 0.75
+        probabilities[self.card.sources.index("vocals")] = 0.75
         return SimpleNamespace(spec=spec, probabilities=probabilities)
 
     def separate(self, audio, _sample_rate, soft=False):
@@ -220,6 +225,21 @@ def test_a_mono_track(tmp_path):
     assert result.figure("ideal_binary_mask", "drums", "snr").value > 10
 
 
+def test_a_mono_mixture_of_stereo_stems(tmp_path):
+    stems = _song(0)
+    _write(tmp_path / "song", stems)
+    mixture = stems.mean(axis=1).sum(axis=0)
+    soundfile.write(tmp_path / "song" / "mixture.wav", mixture, 8000, subtype="FLOAT")
+    row = evaluate(tmp_path, FakeSeparator()).tracks[0].rows["mixture"]
+    assert row["vocals"]["snr"] == metrics.snr(stems[0], np.stack([mixture, mixture]))
+
+
+def test_a_model_of_other_sources(collection, monkeypatch):
+    monkeypatch.setattr(FakeSeparator, "card", SimpleNamespace(sources=("vocals", "piano")))
+    with pytest.raises(ModelError, match="got a model of vocals, piano"):
+        evaluate(collection, FakeSeparator())
+
+
 def test_progress_and_limit(collection):
     seen = []
     result = evaluate(
@@ -353,3 +373,40 @@ def test_an_unwritable_json_file_shows_before_the_work(run, collection, tmp_path
     result = run(collection, "--json", tmp_path)
     assert isinstance(result.exception, OutputError)
     assert str(tmp_path) in str(result.exception)
+
+
+# The real thing
+
+
+def test_a_network_of_random_weights_from_the_command_line(tmp_path, capsys):
+    torch.manual_seed(0)
+    network = join_sources([PaperNetwork() for _ in SOURCES])
+    card = ModelCard(
+        name="random",
+        description="random weights",
+        architecture="paper",
+        sources=SOURCES,
+        sample_rate=44100,
+        n_fft=2048,
+        hop_length=512,
+        bins=513,
+        context_frames=12,
+        magnitude_power=0.5,
+        parameters=4 * PARAMETERS_PER_SOURCE,
+        sha256="",
+    )
+    save_model(network, card, tmp_path / "random.json")
+    _write(tmp_path / "songs" / "song", _song(3, seconds=1.1, rate=44100), rate=44100)
+    model, result = str(tmp_path / "random.json"), tmp_path / "result.json"
+    arguments = ["evaluate", str(tmp_path / "songs"), "-m", model, "--json", str(result), "--soft"]
+    assert cli.run([*arguments, "--device", "cpu"]) == 0
+    assert "random: 1,292,932 parameters, 1 track" in capsys.readouterr().out
+    figures = json.loads(result.read_text())["figures"]
+    for row in ("mixture", "ideal_binary_mask", "ideal_ratio_mask", "model_hard", "model_soft"):
+        for source in SOURCES:
+            assert 0 <= figures[row][source]["mask_accuracy"]["value"] <= 1
+            assert figures[row][source]["snr"]["count"] == 1
+    # Probabilities near one half are off by a half, whatever the target.
+    assert figures["model_hard"]["mean"]["mask_mse"]["value"] == pytest.approx(0.25, abs=0.02)
+    oracle = figures["ideal_ratio_mask"]["mean"]["snr"]["value"]
+    assert oracle > figures["model_soft"]["mean"]["snr"]["value"] + 3

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from stemsplit import bsseval, dsp, metrics, signals
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.dataset import TrackAudio, find_tracks, read_track
+from stemsplit.errors import ModelError
 from stemsplit.resample import Resampler
 
 if TYPE_CHECKING:
@@ -189,7 +190,15 @@ def evaluate(
         The folder is missing or holds no track, or a track cannot be read.
     MissingExtraError
         A package that the tracks or museval need is not installed.
+    ModelError
+        The model predicts other sources.
     """
+    if set(separator.card.sources) != set(SOURCES):
+        raise ModelError(
+            f"cannot evaluate {separator.name}",
+            got=f"a model of {', '.join(separator.card.sources)}",
+            wanted=", ".join(SOURCES),
+        )
     if museval:
         bsseval.require_museval()
     tracks = find_tracks(root)[:limit]
@@ -224,7 +233,8 @@ class _TrackEvaluation:
         self.separator = separator
         prediction = separator.predict(audio.mixture, audio.sample_rate)
         self.spec = prediction.spec
-        self.probabilities = prediction.probabilities
+        order = [separator.card.sources.index(source) for source in SOURCES]
+        self.probabilities = prediction.probabilities[order]
         self.downmix = self.probabilities.shape[1] == 1
         bins = self.probabilities.shape[-1]
         # Stem by stem, as the spectra of a whole song are large.
@@ -299,9 +309,6 @@ class _TrackEvaluation:
 
 
 def _at_rate(audio: TrackAudio, sample_rate: int) -> TrackAudio:
-    if audio.sample_rate == sample_rate:
-        return audio
-
     def convert(signal: Audio) -> Audio:
         resampler = Resampler(len(signal), audio.sample_rate, sample_rate)
         return np.concatenate([resampler.process(signal), resampler.finish()], axis=1)

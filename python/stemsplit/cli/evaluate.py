@@ -31,9 +31,10 @@ _CAPTION = (
     "SI-SDR, SDR and SNR: ratios over the whole excerpt and all channels, means over tracks. SDR "
     "is BSS Eval 3's, which forgives a 512-tap filter; SNR is the plain |s|²/|s-e|² that is often "
     "called SDR. museval SDR: BSS Eval 4's, median over seconds, then over tracks. A mixture's "
-    "mask is 1 everywhere. published: what the paper reports on its own data (doi "
-    "10.31891/csit-2026-1-15); a range over the sources stands under their mean. "
-    "(n): of n tracks only, in the mean n sources; where a stem is silent, ratios are undefined."
+    "mask is 1 everywhere; one of 0 has the rest of its accuracy. published: what the paper "
+    "reports on its own data (doi 10.31891/csit-2026-1-15); a range over the sources stands under "
+    "their mean. (n): of n tracks only, in the mean n sources; where a stem is silent, ratios are "
+    "undefined."
 )
 
 
