@@ -16,9 +16,9 @@ from stemsplit.errors import MissingExtraError
 RealArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 _LEVEL = 1e-3
-# Norm that every reference is scaled to. museval adds 2.2e-16 to the diagonal of the matrix it
-# solves; against energies of 1e-6 that keeps the matrix regular where channels or stems repeat one
-# another. Unscaled it fails there: it looks for an exception that NumPy 2.4 no longer has.
+# Norm that every reference is scaled to in a frame. museval adds 2.2e-16 to the diagonal of the
+# matrix it solves; against energies of 1e-6 that keeps the matrix regular where channels or stems
+# repeat one another. Unscaled it fails there: it looks for an exception NumPy 2.4 no longer has.
 
 
 def require_museval() -> None:
@@ -38,9 +38,9 @@ def frame_sdr(references: RealArray, estimates: RealArray, sample_rate: int) -> 
     BSS Eval version 4: Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign",
     LVA/ICA 2018. Its "images" SDR is ``10 log10(|s|^2 / |s - e|^2)`` over a frame's samples
     and channels. The distortion filters only divide the error into interference, artefacts and
-    spatial distortion, so museval is given interleaved channels and filters of one tap, one
-    set a frame: that changes nothing of the SDR, takes a tenth of the time, and needs memory for
-    a frame instead of the whole song.
+    spatial distortion, so museval is given a frame at a time, with interleaved channels, and
+    filters of one tap: that changes nothing of the SDR, takes a tenth of the time, and needs
+    memory for a frame instead of the whole song.
 
     Parameters
     ----------
@@ -70,26 +70,23 @@ def frame_sdr(references: RealArray, estimates: RealArray, sample_rate: int) -> 
             f"bad shapes: got {references.shape} and {estimates.shape}, "
             "wanted the same (stems, channels, samples)"
         )
-    metrics = _museval_metrics()
-    channels, samples = references.shape[1:]
-    s, e = _interleaved(references), _interleaved(estimates)
-    heard = np.any(s, axis=(1, 2))
-    estimated = np.any(e, axis=(1, 2))
+    bss_eval = _museval_metrics().bss_eval
+    heard = np.any(references, axis=(1, 2))
+    estimated = np.any(estimates, axis=(1, 2))
     both = heard & estimated
-    result = np.full((len(s), max(1, samples // sample_rate)), np.nan)
+    frames = max(1, references.shape[-1] // sample_rate)
+    result = np.full((len(references), frames), np.nan)
     result[heard & ~estimated] = 0.0
-    if both.any():
-        scale = _LEVEL / np.linalg.norm(s[both], axis=(1, 2), keepdims=True)
+    for frame in range(frames if both.any() else 0):
+        part = slice(frame * sample_rate, (frame + 1) * sample_rate)
+        s, e = _interleaved(references[both, :, part]), _interleaved(estimates[both, :, part])
+        if not np.all(np.any(s, axis=1) & np.any(e, axis=1)):
+            continue
+        scale = _LEVEL / np.linalg.norm(s, axis=1, keepdims=True)
         # A stem without interference or artefacts has an infinite ratio of those.
         with np.errstate(divide="ignore", invalid="ignore"):
-            result[both] = metrics.bss_eval(
-                s[both] * scale,
-                e[both] * scale,
-                window=sample_rate * channels,
-                hop=sample_rate * channels,
-                filters_len=1,
-                framewise_filters=True,
-            )[0]
+            ratios = bss_eval(s * scale, e * scale, window=np.inf, hop=np.inf, filters_len=1)
+        result[both, frame] = ratios[0][:, 0]
     return result
 
 
