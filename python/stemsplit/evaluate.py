@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stemsplit.separate import Separator
 
 Audio: TypeAlias = npt.NDArray[np.float32]
+_Spectrum: TypeAlias = npt.NDArray[np.complex64]
 Scores: TypeAlias = dict[str, float]
 """Every metric of one source in one row; NaN where it is undefined."""
 
@@ -237,8 +238,9 @@ class _TrackEvaluation:
         self.probabilities = prediction.probabilities[order]
         self.downmix = self.probabilities.shape[1] == 1
         bins = self.probabilities.shape[-1]
-        # Stem by stem, as the spectra of a whole song are large.
-        stems = np.stack([self._stft(stem)[..., :bins] for stem in audio.stems])
+        stems = np.empty((len(SOURCES), *self.spec.shape[:2], bins), np.complex64)
+        for spec, stem in zip(stems, audio.stems, strict=True):
+            spec[:] = self._stft(stem)[..., :bins]
         ideal = signals.ideal_binary_masks(stems, self.spec[..., :bins], downmix=self.downmix)
         self.target = ideal > 0
         self.ratio_mask = signals.ideal_ratio_masks(stems, downmix=self.downmix)
@@ -260,25 +262,31 @@ class _TrackEvaluation:
         """Yield each row's name, mask and estimates."""
         mixture = np.broadcast_to(self.audio.mixture, self.audio.stems.shape)
         yield "mixture", np.ones(self.target.shape, np.float32), mixture
-        binary, ratio = self._oracles()
-        yield "ideal_binary_mask", self.target.astype(np.float32), binary
-        yield "ideal_ratio_mask", self.ratio_mask, ratio
+        yield (
+            "ideal_binary_mask",
+            self.target.astype(np.float32),
+            self._oracle(signals.ideal_binary_masks),
+        )
+        yield (
+            "ideal_ratio_mask",
+            self.ratio_mask,
+            self._oracle(lambda stems, _mixture: signals.ideal_ratio_masks(stems)),
+        )
         yield "model_hard", self.probabilities, self._separate(soft=False)
         if soft:
             yield "model_soft", self.probabilities, self._separate(soft=True)
 
-    def _oracles(self) -> tuple[Audio, Audio]:
-        """Give the estimates of ideal binary and ideal ratio masks of the whole band."""
-        binary, ratio = np.empty_like(self.audio.stems), np.empty_like(self.audio.stems)
+    def _oracle(self, ideal_masks: Callable[[_Spectrum, _Spectrum], Audio]) -> Audio:
+        """Give the estimates of ideal masks of the whole band, channel by channel."""
+        settings = self.separator.settings
+        estimates = np.empty_like(self.audio.stems)
         for channel in range(len(self.spec)):
             mixture = self.spec[channel : channel + 1]
-            stems = self._stft(self.audio.stems[:, channel])[:, None]
-            for out, masks in (
-                (binary, signals.ideal_binary_masks(stems, mixture)),
-                (ratio, signals.ideal_ratio_masks(stems)),
-            ):
-                out[:, channel] = self._apply(mixture, masks)[:, 0]
-        return binary, ratio
+            masks = ideal_masks(self._stft(self.audio.stems[:, channel])[:, None], mixture)
+            estimates[:, channel] = dsp.apply_masks_istft(
+                mixture, masks, settings.n_fft, settings.hop_length, length=estimates.shape[2]
+            )[:, 0]
+        return estimates
 
     def _separate(self, *, soft: bool) -> Audio:
         separation = self.separator.separate(self.audio.mixture, self.audio.sample_rate, soft=soft)
@@ -297,15 +305,9 @@ class _TrackEvaluation:
             "museval_sdr": museval_sdr,
         }
 
-    def _stft(self, signal: Audio) -> npt.NDArray[np.complex64]:
+    def _stft(self, signal: Audio) -> _Spectrum:
         settings = self.separator.settings
         return dsp.stft(np.ascontiguousarray(signal), settings.n_fft, settings.hop_length)
-
-    def _apply(self, spec: npt.NDArray[np.complex64], masks: Audio) -> Audio:
-        settings, samples = self.separator.settings, self.audio.mixture.shape[1]
-        return dsp.apply_masks_istft(
-            spec, masks, settings.n_fft, settings.hop_length, length=samples
-        )
 
 
 def _at_rate(audio: TrackAudio, sample_rate: int) -> TrackAudio:
@@ -313,7 +315,9 @@ def _at_rate(audio: TrackAudio, sample_rate: int) -> TrackAudio:
         resampler = Resampler(len(signal), audio.sample_rate, sample_rate)
         return np.concatenate([resampler.process(signal), resampler.finish()], axis=1)
 
-    stems = np.stack([convert(stem) for stem in audio.stems])
+    stems = audio.stems
+    if audio.sample_rate != sample_rate:
+        stems = np.stack([convert(stem) for stem in stems])
     return TrackAudio(convert(audio.mixture), stems, sample_rate, audio.present)
 
 

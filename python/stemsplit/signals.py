@@ -24,7 +24,7 @@ def downmix_magnitude(spec: Spectrum) -> FloatArray:
     numpy.ndarray
         Real, of the same precision, shape (..., 1, frames, bins).
     """
-    magnitude: FloatArray = np.sqrt(np.mean(_power(spec), axis=-3, keepdims=True))
+    magnitude: FloatArray = np.sqrt(_downmix_power(spec))
     return magnitude
 
 
@@ -100,13 +100,18 @@ def ideal_ratio_masks(stems: Spectrum, *, downmix: bool = False) -> npt.NDArray[
         From 0 to 1, shape (stems, channels or 1, frames, bins). They sum to 1 in every bin; a bin
         where every stem is silent is shared equally.
     """
-    power = _power(stems)
-    if downmix:
-        power = np.mean(power, axis=-3, keepdims=True)
-    total = np.sum(power, axis=0)
+    # Stem by stem and in place, as the spectra of a whole song are large.
+    masks = np.stack([_downmix_power(stem) if downmix else _power(stem) for stem in stems])
+    total = np.sum(masks, axis=0)
     silent = total == 0
-    masks = power / np.where(silent, 1, total)
-    return np.where(silent, 1 / len(power), masks).astype(np.float32)
+    masks /= np.where(silent, 1, total)
+    masks[:, silent] = 1 / len(masks)
+    return masks.astype(np.float32, copy=False)
+
+
+def _downmix_power(spec: Spectrum) -> FloatArray:
+    power: FloatArray = np.mean(_power(spec), axis=-3, keepdims=True)
+    return power
 
 
 def _power(spec: Spectrum) -> FloatArray:
