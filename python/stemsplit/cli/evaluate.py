@@ -69,8 +69,7 @@ def evaluate(
 ) -> None:
     """Measure a model on tracks whose stems are known.
 
-    Prints a table of what the paper reports (mask accuracy, mask MSE, SI-SDR, SDR, SNR) and of what
-    the field reports (museval's BSS Eval v4 SDR), for the mixture, ideal masks and the model.
+    Prints the paper's metrics and museval's, for the mixture, for ideal masks and for the model.
     """
     # Only now: torch takes seconds to import, and the command line must answer without.
     from stemsplit.evaluate import evaluate as run
