@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import StemMaker
 
+from conftest import StemMaker
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import AudioError, InputError, MissingExtraError
@@ -26,7 +26,7 @@ def write_folder(
 
 
 def stem_mp4() -> Path:
-    """A real MUSDB18 stem file, which the stempeg package carries; stempeg itself is not run."""
+    """Find the real MUSDB18 stem file in the stempeg package, which itself is not run."""
     spec = importlib.util.find_spec("stempeg")
     assert spec is not None
     assert spec.origin is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import StemMaker
 
+from conftest import StemMaker
 from stemsplit import dsp
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.features import network_magnitudes, teaching_pair

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import StemMaker
-from test_dataset import write_folder
 
+from conftest import StemMaker
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError
 from stemsplit.remix import Remixer, StoredTrack, active_level_db, store_tracks
+from test_dataset import write_folder
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SongWriter, StemMaker
 
+from conftest import SongWriter, StemMaker
 from stemsplit import dsp
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import AudioError, DeviceError, ModelError, UsageError
@@ -27,7 +27,7 @@ def separator() -> Separator:
 
 @pytest.fixture(scope="module")
 def mixture(make_stems: StemMaker) -> np.ndarray:
-    return np.sum(list(make_stems(4.0).values()), axis=0)
+    return np.sum(list(make_stems(2.5).values()), axis=0)
 
 
 def peak_difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
@@ -44,7 +44,7 @@ def test_stems_have_the_mixtures_shape(separator: Separator, mixture: np.ndarray
         assert np.isfinite(stem).all()
 
 
-@pytest.mark.parametrize("segment", [0.3, 0.9, 1.7])
+@pytest.mark.parametrize("segment", [0.3, 0.9])
 def test_the_segments_length_does_not_show(
     separator: Separator, mixture: np.ndarray, segment: float
 ) -> None:
@@ -85,11 +85,12 @@ def test_the_residual_is_what_the_masks_left(separator: Separator, mixture: np.n
 
 def test_nothing_above_the_networks_limit_is_lost(separator: Separator) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal((1, 44100)).astype(np.float32)
+    window = np.hanning(44100)
     for soft in (True, False):
         total = sum(separator.separate(noise, 44100, soft=soft).stems.values())
-        difference = np.abs(np.fft.rfft(total[0] - noise[0]))
+        difference = np.abs(np.fft.rfft(window * (total[0] - noise[0])))
         # 11.5 kHz and up: past the limit by more than the window's main lobe; -60 dB.
-        assert difference[11_500:].max() < 1e-3 * np.abs(np.fft.rfft(noise[0])).max()
+        assert difference[11_500:].max() < 1e-3 * np.abs(np.fft.rfft(window * noise[0])).max()
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 22050, 32000, 48000, 96000])

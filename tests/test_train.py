@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import StemMaker
-from test_dataset import write_folder
 
+from conftest import StemMaker
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, OutputError, UsageError
 from stemsplit.models import load_network
 from stemsplit.remix import StoredTrack, store_tracks
 from stemsplit.train import CHECKPOINT, Training, TrainingEvent, TrainingSettings
+from test_dataset import write_folder
 
 SMALL = TrainingSettings(steps=4, batch_size=2, frames=4, warmup=1, validate_every=2)
 

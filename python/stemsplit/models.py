@@ -148,7 +148,7 @@ def load_network(card_path: Path, device: torch.device) -> tuple[ModelCard, torc
         )
     import torch
 
-    with _torchscript():
+    with quiet_torchscript():
         network: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(data), map_location=device
         )
@@ -163,7 +163,7 @@ def save_model(network: torch.nn.Module, card: ModelCard, card_path: Path) -> Mo
     import torch
 
     weights = card_path.with_suffix(".pt")
-    with replaced(weights) as temporary, _torchscript():
+    with replaced(weights) as temporary, quiet_torchscript():
         torch.jit.save(torch.jit.script(network.eval()), str(temporary))
     sealed = dataclasses.replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     write_card(sealed, card_path)
@@ -180,7 +180,7 @@ def write_card(card: ModelCard, path: Path) -> None:
 
 
 @contextmanager
-def _torchscript() -> Iterator[None]:
+def quiet_torchscript() -> Iterator[None]:
     """Silence PyTorch's notice that TorchScript is in maintenance: it is what we ship on."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
