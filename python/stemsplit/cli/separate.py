@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from stemsplit.cli.errors import print_error
+from stemsplit.cli.memory import keep_freed_memory
 from stemsplit.errors import InputError, UsageError
 from stemsplit.models import DEFAULT_MODEL, find_card
 
@@ -69,6 +70,7 @@ def separate(
     from stemsplit.cli.progress import Display  # rich, which only this needs
 
     display = Display(quiet=quiet)
+    keep_freed_memory()
     began = time.perf_counter()
     from stemsplit.separate import Separator  # torch: slower than everything before it
 

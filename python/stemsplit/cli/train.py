@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.memory import keep_freed_memory
 from stemsplit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train(
     from stemsplit.infer import choose_device
     from stemsplit.train import Training, TrainingSettings
 
+    keep_freed_memory()
     settings = TrainingSettings(
         steps=steps,
         batch_size=batch_size,
