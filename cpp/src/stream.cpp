@@ -104,11 +104,12 @@ IstftStream::IstftStream(std::size_t stems, std::size_t channels, Geometry geome
       synthesis_(geometry, window, stems, channels, kernel),
       carry_(synthesis_.new_carry()),
       next_carry_(synthesis_.new_carry()) {
-    if (!synthesis_.squares().covers_steady()) {
+    // Within half a frame no sample is returned that the signal may turn out not to have.
+    if (geometry.hop_length > geometry.n_fft / 2 || !synthesis_.squares().covers_steady()) {
         throw std::invalid_argument(
             "windows do not overlap enough: got hop_length " + std::to_string(geometry.hop_length) +
-            ", wanted a sum of squared windows above 1e-6 of its maximum everywhere; use a "
-            "smaller hop_length or another window");
+            ", wanted at most n_fft / 2 and a sum of squared windows above 1e-6 of its maximum "
+            "everywhere; use a smaller hop_length or another window");
     }
 }
 

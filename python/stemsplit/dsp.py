@@ -256,7 +256,7 @@ class IstftStream:
     channels:
         Channels of every block, at least 1.
     n_fft, hop_length, window, threads:
-        As in `istft`.
+        As in `istft`; ``hop_length`` at most ``n_fft / 2``.
     stems:
         Stems of the masks that come with every block; None inverts the spectra as they are.
 

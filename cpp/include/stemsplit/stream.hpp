@@ -43,7 +43,8 @@ class StftStream {
 
 class IstftStream {
   public:
-    // Throws std::invalid_argument where overlap-add cannot undo the window at that hop.
+    // Throws std::invalid_argument where hop_length is above n_fft / 2 or overlap-add cannot undo
+    // the window at that hop.
     IstftStream(std::size_t stems, std::size_t channels, Geometry geometry,
                 const std::vector<float>& window, const Kernel& kernel);
 
