@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stemsplit.errors import OutputError
@@ -36,4 +36,5 @@ def replaced(path: Path) -> Iterator[Path]:
             remedy="choose a folder that can be written to",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder that could not be made
+            temporary.unlink(missing_ok=True)
