@@ -10,6 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from hypothesis import settings
+
+# The same examples every time, and no verdict by the clock, which a busy machine fails.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 Signal = npt.NDArray[np.float32]
 StemMaker = Callable[..., dict[str, Signal]]
