@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,7 @@ from stemsplit.evaluate import (
     TrackScores,
     evaluate,
 )
-from stemsplit.models import ModelCard, save_model
+from stemsplit.models import ModelCard, read_card, save_model
 from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
 
 SETTINGS = StftSettings(sample_rate=8000, n_fft=256, hop_length=64)
@@ -64,7 +65,8 @@ class FakeSeparator:
     parameters = 1234
     card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"))
 
-    def __init__(self, _model="fake", _device="cpu", *, channels=1):
+    def __init__(self, _model="fake", _device="cpu", *, channels=1, precision="auto"):
+        assert precision == "auto"
         self.settings = SETTINGS
         self.channels = channels
         self.heard = []
@@ -399,7 +401,7 @@ def test_a_network_of_random_weights_from_the_command_line(tmp_path, capsys):
     _write(tmp_path / "songs" / "song", _song(3, seconds=1.1, rate=44100), rate=44100)
     model, result = str(tmp_path / "random.json"), tmp_path / "result.json"
     arguments = ["evaluate", str(tmp_path / "songs"), "-m", model, "--json", str(result), "--soft"]
-    assert cli.run([*arguments, "--device", "cpu"]) == 0
+    assert cli.run([*arguments, "--device", "cpu", "--update-card"]) == 0
     assert "random: 1,292,932 parameters, 1 track" in capsys.readouterr().out
     figures = json.loads(result.read_text())["figures"]
     for row in ("mixture", "ideal_binary_mask", "ideal_ratio_mask", "model_hard", "model_soft"):
@@ -408,5 +410,10 @@ def test_a_network_of_random_weights_from_the_command_line(tmp_path, capsys):
             assert figures[row][source]["snr"]["count"] == 1
     # Probabilities near one half are off by a half, whatever the target.
     assert figures["model_hard"]["mean"]["mask_mse"]["value"] == pytest.approx(0.25, abs=0.02)
+    validation = read_card(Path(model)).validation
+    assert (validation["collection"], validation["tracks"]) == ("songs", 1)
+    assert set(validation["figures"]) == {"model_hard", "model_soft"}
+    snr = figures["model_soft"]["vocals"]["snr"]["value"]
+    assert validation["figures"]["model_soft"]["vocals"]["snr"] == snr
     oracle = figures["ideal_ratio_mask"]["mean"]["snr"]["value"]
     assert oracle > figures["model_soft"]["mean"]["snr"]["value"] + 3

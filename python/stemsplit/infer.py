@@ -49,6 +49,24 @@ def choose_device(device: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Give the type that ``auto``, ``float32`` or ``half`` means on a device.
+
+    ``half`` is float16 on CUDA and bfloat16 on the CPU; ``auto`` is ``half`` on CUDA and
+    ``float32`` on the CPU.
+
+    Raises
+    ------
+    UsageError
+        Another word.
+    """
+    if precision not in ("auto", "float32", "half"):
+        raise UsageError("bad precision", got=precision, wanted="auto, float32 or half")
+    if device.type == "cpu":
+        return torch.bfloat16 if precision == "half" else torch.float32
+    return torch.float32 if precision == "float32" else torch.float16
+
+
 class Predictor:
     """A loaded network that predicts masks from magnitudes.
 
@@ -58,6 +76,8 @@ class Predictor:
         The model's card.
     device:
         Where to run.
+    precision:
+        Of the network's arithmetic: ``auto``, ``float32`` or ``half``, see `choose_precision`.
 
     Raises
     ------
@@ -65,12 +85,15 @@ class Predictor:
         See `stemsplit.models.load_network`.
     """
 
-    def __init__(self, card_path: Path, device: torch.device) -> None:
+    def __init__(self, card_path: Path, device: torch.device, precision: str = "auto") -> None:
+        self._dtype = choose_precision(precision, device)
         self.card, network = load_network(card_path, device)
         self.device = device
+        network = network.to(self._dtype)
+        # Channels last spares the convolutions a change of layout before and after each.
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with quiet_torchscript():
-            # Channels last spares the convolutions a change of layout before and after each.
-            self._network = torch.jit.freeze(network.to(memory_format=torch.channels_last))
+            self._network = torch.jit.freeze(network)
         self._frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
 
     def probabilities(self, magnitudes: FloatArray) -> FloatArray:
@@ -94,6 +117,6 @@ class Predictor:
             stop = min(start + self._frames, frames)
             piece = torch.from_numpy(magnitudes[None, start : stop + context])
             with torch.inference_mode():
-                masks = self._network(piece.to(self.device))
-            result[:, start:stop] = masks[0].cpu().numpy()
+                masks = self._network(piece.to(self.device, self._dtype))
+            result[:, start:stop] = masks[0].float().cpu().numpy()
         return result

@@ -106,6 +106,9 @@ class Separator:
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     threads:
         CPU threads of network and transforms, for this process; None for all cores.
+    precision:
+        Of the network's arithmetic: ``auto``, ``float32`` or ``half`` (float16 on CUDA, bfloat16
+        on the CPU). ``auto`` is ``half`` on CUDA, ``float32`` on the CPU.
 
     Raises
     ------
@@ -114,14 +117,19 @@ class Separator:
     """
 
     def __init__(
-        self, model: str = DEFAULT_MODEL, device: str = "auto", *, threads: int | None = None
+        self,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        precision: str = "auto",
     ) -> None:
         card_path = find_card(model)
         self.device = choose_device(device)
         self.threads = threads
         if threads is not None:
             torch.set_num_threads(threads)
-        self.predictor = Predictor(card_path, self.device)
+        self.predictor = Predictor(card_path, self.device, precision)
         self.card = self.predictor.card
 
     @property

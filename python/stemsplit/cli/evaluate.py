@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.process import tune_process
 from stemsplit.errors import OutputError
 from stemsplit.files import replaced
 
@@ -65,12 +67,19 @@ def evaluate(
         int | None,
         typer.Option("--tracks", metavar="N", min=1, help="Take the first N tracks only."),
     ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of the network: auto, float32 or half.")
+    ] = "auto",
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="Write the figures into the model's card.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Measure a model on tracks whose stems are known.
 
     Prints the paper's metrics and museval's, for the mixture, for ideal masks and for the model.
     """
+    tune_process()
     # Only now: torch takes seconds to import, and the command line must answer without.
     from stemsplit.evaluate import evaluate as run
     from stemsplit.separate import Separator
@@ -78,14 +87,34 @@ def evaluate(
     with _json_file(json_path) as write, _progress(quiet=quiet) as show:
         evaluation = run(
             directory,
-            Separator(model, device),
+            Separator(model, device, precision=precision),
             soft=soft,
             museval=museval,
             limit=tracks,
             on_progress=show,
         )
         write(evaluation.to_dict())
+    if update_card:
+        _update_card(model, directory.name, evaluation)
     print_table(evaluation)
+
+
+def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:
+    """Put the model's rows, by source and metric, into its card as its validation."""
+    from stemsplit.models import find_card, read_card, write_card
+
+    facts = evaluation.to_dict()
+    figures = {
+        row: {
+            source: {metric: figure["value"] for metric, figure in by_metric.items()}
+            for source, by_metric in by_source.items()
+        }
+        for row, by_source in facts["figures"].items()
+        if row.startswith("model")
+    }
+    path = find_card(model)
+    validation = {"collection": collection, "tracks": len(evaluation.tracks), "figures": figures}
+    write_card(dataclasses.replace(read_card(path), validation=validation), path)
 
 
 def print_table(evaluation: Evaluation) -> None:

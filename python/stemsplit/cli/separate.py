@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from stemsplit.cli.errors import print_error
-from stemsplit.cli.memory import keep_freed_memory
+from stemsplit.cli.process import tune_process
 from stemsplit.errors import InputError, UsageError
 from stemsplit.models import DEFAULT_MODEL, find_card
 
@@ -49,6 +49,10 @@ def separate(
     segment: Annotated[
         float, typer.Option("--segment", metavar="SECONDS", help="How much to work on at a time.")
     ] = _SEGMENT_SECONDS,
+    precision: Annotated[
+        str,
+        typer.Option("--precision", help="of the network: auto, float32, or half (faster)"),
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", help="CPU threads; all by default.")
     ] = None,
@@ -70,12 +74,12 @@ def separate(
     from stemsplit.cli.progress import Display  # rich, which only this needs
 
     display = Display(quiet=quiet)
-    keep_freed_memory()
+    tune_process()
     began = time.perf_counter()
     from stemsplit.separate import Separator  # torch: slower than everything before it
 
     imported = time.perf_counter()
-    separator = Separator(model, device=device, threads=threads)
+    separator = Separator(model, device=device, threads=threads, precision=precision)
     setup = {"import": imported - began, "load model": time.perf_counter() - imported}
     results = []
     for job in jobs:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.cli.memory import keep_freed_memory
+from stemsplit.cli.process import tune_process
 from stemsplit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def train(
     OUTPUT/NAME.pt and its card OUTPUT/NAME.json, which --model takes.
     """
     about = _read_about(card)
+    tune_process()
     from rich.console import Console
 
     console = Console(stderr=True, quiet=quiet)
@@ -79,7 +80,6 @@ def train(
     from stemsplit.infer import choose_device
     from stemsplit.train import Training, TrainingSettings
 
-    keep_freed_memory()
     settings = TrainingSettings(
         steps=steps,
         batch_size=batch_size,
