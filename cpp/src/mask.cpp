@@ -69,6 +69,9 @@ class Rows {
         return copies_ + (c * count_ + f) * pitch(view_);
     }
 
+    // Elements from a row to the next in memory; 0 for copies, which are in cache anyway.
+    Stride next() const { return view_.bin_stride == 1 ? view_.frame_stride : 0; }
+
   private:
     static std::size_t pitch(const SpectrumView<const T>& view) {
         return round_up(view.bins, kLineFloats) + kLineFloats;
@@ -186,19 +189,24 @@ class Synthesis::Chunk {
         for (std::size_t f = 0; f < count; ++f) {
             for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
                 const OutputPair& outputs = owner_.pairs_[pair];
-                const Complex* a = spectrum_[0].row(outputs.channel_a, f);
-                const Complex* b = spectrum_[0].row(outputs.channel_b, f);
-                const float *mask_a = nullptr, *mask_b = nullptr;
-                if (job_.masks) {
-                    mask_a = masks_[outputs.stem_a].row(outputs.channel_a, f);
-                    mask_b = masks_[outputs.stem_b].row(outputs.channel_b, f);
-                }
-                owner_.kernel_->inverse(*owner_.plan_, reinterpret_cast<const float*>(a),
-                                        reinterpret_cast<const float*>(b), mask_a, mask_b,
-                                        owner_.scaled_window_.get(), work_,
+                const HalfSpectrum a = half(outputs.stem_a, outputs.channel_a, f);
+                const HalfSpectrum b = half(outputs.stem_b, outputs.channel_b, f);
+                owner_.kernel_->inverse(*owner_.plan_, a, b, owner_.scaled_window_.get(), work_,
                                         sums(pair, false) + f * hop_, sums(pair, true) + f * hop_);
             }
         }
+    }
+
+    // Row f of those fetched, its mask, and where the next row of each lies.
+    HalfSpectrum half(std::size_t stem, std::size_t channel, std::size_t f) const {
+        const Rows<Complex>& rows = spectrum_[0];
+        HalfSpectrum found{reinterpret_cast<const float*>(rows.row(channel, f)), nullptr,
+                           2 * rows.next(), 0};
+        if (job_.masks) {
+            found.mask = masks_[stem].row(channel, f);
+            found.mask_ahead = masks_[stem].next();
+        }
+        return found;
     }
 
     void write_block(std::size_t frame, std::size_t count) {

@@ -126,20 +126,34 @@ struct Stems {
     }
 };
 
-// One bin by the definition of the transform.
-inline std::complex<double> reference_bin(const Signal& x, const std::vector<float>& window,
-                                          std::size_t hop, std::size_t c, std::size_t frame,
-                                          std::size_t bin) {
+// exp(-2 pi i k / n) for every k.
+inline std::vector<std::complex<double>> roots(std::size_t n) {
+    std::vector<std::complex<double>> values(n);
+    for (std::size_t k = 0; k < n; ++k) {
+        const double turn = static_cast<double>(k) / static_cast<double>(n);
+        values[k] = std::polar(1.0, -2 * std::numbers::pi * turn);
+    }
+    return values;
+}
+
+// Some bins of a frame, by the definition of the transform.
+inline void reference_bins(const Signal& x, const std::vector<float>& window, std::size_t hop,
+                           std::size_t c, std::size_t frame, std::size_t bin_step,
+                           std::vector<std::complex<double>>& bins) {
     const std::size_t n = window.size();
+    const std::vector<std::complex<double>> root = roots(n);
     const auto start =
         static_cast<std::ptrdiff_t>(frame * hop) - static_cast<std::ptrdiff_t>(n / 2);
-    std::complex<double> sum;
+    std::vector<double> samples(n);
     for (std::size_t i = 0; i < n; ++i) {
-        const double turn = static_cast<double>(i * bin % n) / static_cast<double>(n);
-        sum += static_cast<double>(window[i]) * x.at(c, start + static_cast<std::ptrdiff_t>(i)) *
-               std::polar(1.0, -2 * std::numbers::pi * turn);
+        samples[i] =
+            static_cast<double>(window[i]) * x.at(c, start + static_cast<std::ptrdiff_t>(i));
     }
-    return sum;
+    for (std::size_t bin = 0; bin <= n / 2; bin += bin_step) {
+        std::complex<double> sum;
+        for (std::size_t i = 0; i < n; ++i) sum += samples[i] * root[i * bin % n];
+        bins.push_back(sum);
+    }
 }
 
 template <class Got, class Wanted>

@@ -21,6 +21,7 @@ std::vector<double> reference_inverse(const Spectrum& spectrum, const float* mas
                                       const std::vector<float>& window, std::size_t hop,
                                       std::size_t c, std::size_t length) {
     const std::size_t n = window.size();
+    const std::vector<std::complex<double>> root = roots(n);
     std::vector<double> sum(length), squares(length);
     for (std::size_t f = 0; f < spectrum.frames; ++f) {
         for (std::size_t i = 0; i < n; ++i) {
@@ -31,12 +32,11 @@ std::vector<double> reference_inverse(const Spectrum& spectrum, const float* mas
             for (std::size_t k = 0; k < spectrum.bins; ++k) {
                 const std::size_t at = (c * spectrum.frames + f) * spectrum.bins + k;
                 const double gain = mask ? mask[f * spectrum.bins + k] : 1;
-                const double turn = static_cast<double>(i * k % n) / static_cast<double>(n);
-                const double twice = k == 0 || k == n / 2 ? 1 : 2;
-                const std::complex<double> bin(spectrum.data[at]);
-                value += twice * gain *
-                         (bin.real() * std::cos(2 * std::numbers::pi * turn) -
-                          (twice - 1) * bin.imag() * std::sin(2 * std::numbers::pi * turn));
+                // The real part of the bin times the conjugate root, twice where it has a twin.
+                const std::complex<double> turn = root[i * k % n], bin(spectrum.data[at]);
+                const bool twin = k != 0 && k != n / 2;
+                value += gain * (twin ? 2 * (bin.real() * turn.real() + bin.imag() * turn.imag())
+                                      : bin.real() * turn.real());
             }
             const auto at = static_cast<std::size_t>(t);
             const auto w = static_cast<double>(window[i]);

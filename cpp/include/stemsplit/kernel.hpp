@@ -24,6 +24,13 @@ struct PlanView {
     Pass passes[kMaxPasses];
 };
 
+// A row of interleaved complex numbers and its mask or null; how many floats further on the next
+// ones start, 0 where there is none.
+struct HalfSpectrum {
+    const float *row, *mask;
+    std::ptrdiff_t row_ahead, mask_ahead;
+};
+
 struct Kernel {
     const char* name;
     int index;           // place in the table of plans
@@ -37,10 +44,10 @@ struct Kernel {
                     float* work, float* row_a, float* row_b, bool bypass);
 
     // Inverts two half spectra, times their masks where not null, times `window` (which holds the
-    // window over n), and adds the frames to sum_a and sum_b.
-    void (*inverse)(const PlanView& plan, const float* row_a, const float* row_b,
-                    const float* mask_a, const float* mask_b, const float* window, float* work,
-                    float* sum_a, float* sum_b);
+    // window over n), and adds the frames to sum_a and sum_b. Fetches the next rows into
+    // the cache meanwhile.
+    void (*inverse)(const PlanView& plan, const HalfSpectrum& a, const HalfSpectrum& b,
+                    const float* window, float* work, float* sum_a, float* sum_b);
 
     // out = values * scale
     void (*multiply)(const float* values, const float* scale, float* out, std::size_t count,

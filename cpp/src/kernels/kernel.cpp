@@ -63,19 +63,37 @@ STEMSPLIT_INLINE Point<Vec<L>> load_row(const float* row) {
     return {shuffle<L, Even>(low, high), shuffle<L, Odd>(low, high)};
 }
 
+// A memory read ahead by one frame hides behind the frame's arithmetic; the processor's own
+// prefetching gives up at each page.
+template <int Floats>
+STEMSPLIT_INLINE void prefetch(const float* from) {
+    unroll<(Floats + 15) / 16>(
+        [=](auto line) __attribute__((always_inline)) { __builtin_prefetch(from + 16 * line); });
+}
+
+// L bins of a row from bin k on, masked.
+template <int L, bool Masked>
+STEMSPLIT_INLINE Point<Vec<L>> load_masked(const HalfSpectrum& half, std::size_t k) {
+    const Point<Vec<L>> bins = load_row<L>(half.row + 2 * k);
+    if (half.row_ahead) prefetch<2 * L>(half.row + 2 * k + half.row_ahead);
+    if constexpr (!Masked) {
+        return bins;
+    } else {
+        const Vec<L> gain = load<L>(half.mask + k);
+        if (half.mask_ahead) prefetch<L>(half.mask + k + half.mask_ahead);
+        return {bins.re * gain, bins.im * gain};
+    }
+}
+
 // Rows A and B, masked -> Z with real and imaginary parts exchanged. The imaginary parts of the
 // first and last bin mean nothing in the spectrum of a real frame and are left out.
 template <int L, bool Masked>
-STEMSPLIT_INLINE void combine(std::size_t n, const float* row_a, const float* row_b,
-                              const float* mask_a, const float* mask_b, float* work) {
+STEMSPLIT_INLINE void combine(std::size_t n, HalfSpectrum half_a, HalfSpectrum half_b,
+                              float* work) {
     Point<Vec<L>> below{};  // the block of the mirrored half, in order of k, before the current
     for (std::size_t k = 0; k < n / 2; k += L) {
-        Point<Vec<L>> a = load_row<L>(row_a + 2 * k), b = load_row<L>(row_b + 2 * k);
-        if constexpr (Masked) {
-            const Vec<L> gain_a = load<L>(mask_a + k), gain_b = load<L>(mask_b + k);
-            a = {a.re * gain_a, a.im * gain_a};
-            b = {b.re * gain_b, b.im * gain_b};
-        }
+        const Point<Vec<L>> a = load_masked<L, Masked>(half_a, k);
+        const Point<Vec<L>> b = load_masked<L, Masked>(half_b, k);
         store_block<L>(work, k, {a.im + b.re, a.re - b.im});
         const Point<Vec<L>> mirrored = {b.re - a.im, a.re + b.im};
         if (k) {
@@ -85,30 +103,31 @@ STEMSPLIT_INLINE void combine(std::size_t n, const float* row_a, const float* ro
         }
         below = mirrored;
     }
-    const float low_a = Masked ? mask_a[0] : 1, low_b = Masked ? mask_b[0] : 1;
-    work[0] = row_b[0] * low_b;
-    work[L] = row_a[0] * low_a;
-    const float high_a = Masked ? mask_a[n / 2] : 1, high_b = Masked ? mask_b[n / 2] : 1;
-    const Point<Vec<L>> middle = {Vec<L>{} + row_b[n] * high_b, Vec<L>{} + row_a[n] * high_a};
+    const auto real_bin = [](const HalfSpectrum& half, std::size_t k) {
+        return half.row[2 * k] * (Masked ? half.mask[k] : 1.0F);
+    };
+    work[0] = real_bin(half_b, 0);
+    work[L] = real_bin(half_a, 0);
+    const Vec<L> zero{};
+    const Point<Vec<L>> middle = {zero + real_bin(half_b, n / 2), zero + real_bin(half_a, n / 2)};
     store_block<L>(
         work, n / 2,
         {shuffle<L, Mirror>(below.re, middle.re), shuffle<L, Mirror>(below.im, middle.im)});
 }
 
 template <int L>
-void inverse(const PlanView& plan, const float* row_a, const float* row_b, const float* mask_a,
-             const float* mask_b, const float* window, float* work, float* sum_a, float* sum_b) {
+void inverse(const PlanView& plan, const HalfSpectrum& a, const HalfSpectrum& b,
+             const float* window, float* work, float* sum_a, float* sum_b) {
     const std::size_t n = plan.n;
     float* const spectrum = work + 2 * n;
-    if (mask_a) {
-        combine<L, true>(n, row_a, row_b, mask_a, mask_b, spectrum);
+    if (a.mask) {
+        combine<L, true>(n, a, b, spectrum);
     } else {
-        combine<L, false>(n, row_a, row_b, nullptr, nullptr, spectrum);
+        combine<L, false>(n, a, b, spectrum);
     }
     transform<L>(
         plan, work, spectrum,
         [=](std::size_t i) __attribute__((always_inline)) { return load_block<L>(spectrum, i); },
-        // Sums may overlap (two frames of one channel): each is loaded after the last store.
         [=](std::size_t i, Point<Vec<L>> z) __attribute__((always_inline)) {
             const Vec<L> w = load_aligned<L>(window + i);
             store<L>(sum_a + i, load<L>(sum_a + i) + z.im * w);
@@ -134,14 +153,11 @@ void forward_any(const PlanView& plan, const float* a, const float* b, const flo
     }
 }
 
-void inverse_any(const PlanView& plan, const float* row_a, const float* row_b, const float* mask_a,
-                 const float* mask_b, const float* window, float* work, float* sum_a,
-                 float* sum_b) {
-    if (plan.lanes == kLanes) {
-        return inverse<kLanes>(plan, row_a, row_b, mask_a, mask_b, window, work, sum_a, sum_b);
-    }
+void inverse_any(const PlanView& plan, const HalfSpectrum& a, const HalfSpectrum& b,
+                 const float* window, float* work, float* sum_a, float* sum_b) {
+    if (plan.lanes == kLanes) return inverse<kLanes>(plan, a, b, window, work, sum_a, sum_b);
     if constexpr (kLanes > 4) {
-        inverse<kLanes / 2>(plan, row_a, row_b, mask_a, mask_b, window, work, sum_a, sum_b);
+        inverse<kLanes / 2>(plan, a, b, window, work, sum_a, sum_b);
     }
 }
 
