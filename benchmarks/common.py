@@ -1,0 +1,106 @@
+"""What the benchmarks of whole processes share: a song, a measured run, and where results go."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+
+from transforms import cpu_name
+
+SAMPLE_RATE = 44100
+HERE = Path(__file__).parent
+
+
+class Run(NamedTuple):
+    """What a process took: wall and processor time in s, peak memory in bytes, and its output."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    output: str
+
+
+def run(command: list[str], prefix: list[str]) -> Run:
+    """Run a command under `launch.py`, and that under a prefix such as ``taskset -c 0,1``.
+
+    The time is the command's own, without the prefix's. A command that fails ends the benchmark.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        launch = [*prefix, sys.executable, str(HERE / "launch.py"), str(result), *command]
+        done = subprocess.run(launch, capture_output=True, text=True)
+        facts = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+    if done.returncode or facts.get("exit_code") != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return Run(facts["seconds"], facts["cpu_seconds"], facts["peak_bytes"], done.stdout)
+
+
+def write_song(path: Path, seconds: int) -> None:
+    """Write a seeded stereo song, 16 bits: chords, a bass, beats of noise, a wandering voice."""
+    beat = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    fade = np.exp(-8 * beat)
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, "PCM_16") as file:
+        for index in range(2 * seconds):
+            rng = np.random.default_rng(index)
+            root = 55 * 2 ** (rng.integers(0, 12) / 12)
+            chord = sum(np.sin(2 * np.pi * root * ratio * beat) for ratio in (4, 5, 6, 8))
+            voice = np.sin(2 * np.pi * root * 8 * beat + 3 * np.sin(2 * np.pi * 5 * beat))
+            drums = fade * rng.standard_normal((2, beat.size))
+            middle = 0.3 * np.sin(2 * np.pi * root * beat) + 0.2 * voice
+            sides = 0.05 * chord * np.array([[1.0], [0.6]])
+            file.write((0.6 * (middle + sides + 0.15 * drums)).T)
+
+
+def machine(packages: tuple[str, ...]) -> dict[str, Any]:
+    """Give the CPU, and the versions of Python and of those packages that are installed."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def machine_line(report: dict[str, Any]) -> str:
+    """Render what `machine` gave."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return f"{report['cpu']}, {report['cpus']} CPUs; Python {report['python']}, {versions}."
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Render a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def publish(name: str, report: dict[str, Any], lines: list[str], *, keep: bool) -> None:
+    """Print the table; if it is to be kept, put it into the README, and the report into JSON."""
+    text = "\n".join(lines)
+    print(text, flush=True)
+    if not keep:
+        return
+    results = HERE / "results" / f"{name}.json"
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    readme = HERE / "README.md"
+    before, mark, rest = readme.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end {name} -->")
+    if not end:
+        raise SystemExit(f"{readme} has no place for the table of {name}")
+    readme.write_text(f"{before}{mark}\n{text}\n\n{end}{after}", encoding="utf-8")
