@@ -1,11 +1,20 @@
-"""The way of a song through memory: blocks of mixture in, blocks of stems out."""
+"""The way of a song through memory: blocks of mixture in, blocks of stems out.
+
+Three stages, each of which holds what it needs and no more: `Analyser` (to the model's rate, to a
+spectrogram), `Masker` (segments to masks, the network) and `Synthesiser` (masked spectrogram to
+stems, back to the song's rate). `separate_blocks` runs the first ahead of the second and the third
+behind it, in a thread each; all of them leave Python's lock while they work.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +25,13 @@ from stemsplit.errors import UsageError
 from stemsplit.features import network_magnitudes
 from stemsplit.infer import Predictor
 from stemsplit.masks import full_band_masks
+from stemsplit.models import ModelCard
 from stemsplit.resample import Resampler
 
 Audio = npt.NDArray[np.float32]
 
 SEGMENT_SECONDS = 10.0
+_BLOCKS_AHEAD = 4
 
 
 def working_settings(model: StftSettings, sample_rate: int) -> StftSettings:
@@ -37,10 +48,11 @@ def working_settings(model: StftSettings, sample_rate: int) -> StftSettings:
 
 
 class Stopwatch:
-    """Adds up seconds by the name of a stage."""
+    """Adds up seconds by the name of a stage; stages may run in several threads at once."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -49,18 +61,192 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - started
+            with self._lock:
+                self.seconds[name] += time.perf_counter() - started
 
 
-class StemStream:
-    """Separates a song that comes in blocks, holding no more than a segment of it.
+@dataclass(frozen=True)
+class Analysed:
+    """Frames of a song: complex64 (channels, frames, bins), float32 (frames, network bins)."""
 
-    Spectrogram frames are collected until a segment and its context on both sides are there; the
-    masks of a segment are then those of the whole song, so segments join without a seam: the
-    inverse transform overlaps and adds their frames as if there were one.
+    spec: npt.NDArray[np.complex64]
+    magnitudes: Audio
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A segment: complex64 (channels, frames, bins), float32 (stems, frames, network bins)."""
+
+    spec: npt.NDArray[np.complex64]
+    probabilities: Audio
+
+
+class Analyser:
+    """Brings a song to the model's rate and grid.
 
     Parameters
     ----------
+    card:
+        The model's.
+    sample_rate, channels:
+        Of the song, in Hz and rows of every block.
+    threads:
+        Of the transform; None for all cores.
+    watch:
+        Counts the stages' time.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        sample_rate: int,
+        channels: int,
+        threads: int | None,
+        watch: Stopwatch,
+    ) -> None:
+        self._card = card
+        self._settings = working_settings(card.settings, sample_rate)
+        self._watch = watch
+        self.resampler = Resampler(channels, sample_rate, self._settings.sample_rate)
+        self._stft = dsp.StftStream(
+            channels, self._settings.n_fft, self._settings.hop_length, threads=threads
+        )
+
+    def process(self, block: Audio) -> Analysed:
+        """Take a block, float32 (channels, samples), and give the frames it completes."""
+        with self._watch.stage("resample"):
+            block = self.resampler.process(block)
+        with self._watch.stage("STFT"):
+            return self._seen(self._stft.process(block))
+
+    def finish(self) -> Analysed:
+        """Give the song's last frames."""
+        with self._watch.stage("resample"):
+            tail = self.resampler.finish()
+        with self._watch.stage("STFT"):
+            last = self._stft.process(tail), self._stft.finish()
+            return self._seen(np.concatenate(last, axis=1))
+
+    def _seen(self, spec: npt.NDArray[np.complex64]) -> Analysed:
+        card = self._card
+        return Analysed(
+            spec, network_magnitudes(spec, self._settings.n_fft, card.bins, card.magnitude_power)
+        )
+
+
+class Masker:
+    """Collects frames into segments and predicts their masks.
+
+    A segment is predicted when its context on both sides is there, so its masks are those of the
+    whole song, and segments join without a seam.
+
+    Parameters
+    ----------
+    predictor:
+        The model.
+    segment_frames:
+        Frames predicted at a time.
+    watch:
+        Counts the stage's time.
+    """
+
+    def __init__(self, predictor: Predictor, segment_frames: int, watch: Stopwatch) -> None:
+        card = predictor.card
+        self._predictor = predictor
+        self._segment = segment_frames
+        self._watch = watch
+        self._context = card.context_frames
+        self._specs: list[npt.NDArray[np.complex64]] = []
+        # Zeros stand for the frames before the song, as the network's own padding would.
+        self._magnitudes = np.zeros((card.context_frames, card.bins), np.float32)
+
+    def process(self, frames: Analysed) -> Iterator[Masked]:
+        """Take frames and give the segments they complete."""
+        self._specs.append(frames.spec)
+        self._magnitudes = np.concatenate((self._magnitudes, frames.magnitudes))
+        while len(self._magnitudes) >= self._segment + 2 * self._context:
+            yield self._segment_of(self._segment)
+
+    def finish(self) -> Iterator[Masked]:
+        """Give what is left, with zeros for the frames after the song."""
+        self._magnitudes = np.pad(self._magnitudes, ((0, self._context), (0, 0)))
+        while len(self._magnitudes) > 2 * self._context:
+            yield self._segment_of(min(self._segment, len(self._magnitudes) - 2 * self._context))
+
+    def _segment_of(self, frames: int) -> Masked:
+        seen = self._magnitudes[: frames + 2 * self._context]
+        self._magnitudes = self._magnitudes[frames:]
+        spec = np.concatenate(self._specs, axis=1)
+        self._specs = [spec[:, frames:]]
+        with self._watch.stage("network"):
+            return Masked(spec[:, :frames], self._predictor.probabilities(seen))
+
+
+class Synthesiser:
+    """Applies masks, inverts the stems' spectrograms and brings them to the song's rate.
+
+    Parameters are those of `Analyser`, and ``soft``: masks by probability instead of 0 and 1.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        sample_rate: int,
+        channels: int,
+        threads: int | None,
+        watch: Stopwatch,
+        *,
+        soft: bool,
+    ) -> None:
+        settings = working_settings(card.settings, sample_rate)
+        self._shape = (len(card.sources), channels)
+        self._bins = settings.bins
+        self._soft = soft
+        self._watch = watch
+        self._resampler = Resampler(self._shape[0] * channels, settings.sample_rate, sample_rate)
+        self._istft = dsp.IstftStream(
+            channels, settings.n_fft, settings.hop_length, stems=self._shape[0], threads=threads
+        )
+
+    def process(self, segment: Masked) -> Audio:
+        """Take a segment; give float32 (stems, channels, samples)."""
+        with self._watch.stage("masks + iSTFT"):
+            masks = full_band_masks(segment.probabilities, self._bins, soft=self._soft)
+            stems = self._istft.process(segment.spec, masks)
+        return self._resampled(stems)
+
+    def finish(self, working_samples: int, samples: int) -> Audio:
+        """Give the last samples: the song has so many at the working rate and at its own."""
+        with self._watch.stage("masks + iSTFT"):
+            stems = self._istft.finish(working_samples)
+        done = self._resampled(stems)
+        with self._watch.stage("resample"):
+            rest = self._resampler.finish(samples)
+        return np.concatenate((done, rest.reshape(*self._shape, -1)), axis=2)
+
+    def _resampled(self, stems: Audio) -> Audio:
+        with self._watch.stage("resample"):
+            rows = stems.reshape(self._shape[0] * self._shape[1], -1)
+            return self._resampler.process(rows).reshape(*self._shape, -1)
+
+
+def separate_blocks(
+    blocks: Iterator[Audio],
+    predictor: Predictor,
+    sample_rate: int,
+    channels: int,
+    *,
+    soft: bool,
+    segment_seconds: float = SEGMENT_SECONDS,
+    threads: int | None = None,
+    watch: Stopwatch | None = None,
+) -> Iterator[Audio]:
+    """Separate a song that comes in blocks, holding no more than a few segments of it.
+
+    Parameters
+    ----------
+    blocks:
+        The song: float32 (channels, samples) each. They are taken in a thread of their own.
     predictor:
         The model.
     sample_rate, channels:
@@ -71,106 +257,62 @@ class StemStream:
         Song predicted at a time, s.
     threads:
         Of the transforms; None for all cores.
-    stopwatch:
+    watch:
         Counts the stages' time.
+
+    Yields
+    ------
+    numpy.ndarray
+        float32 (stems, channels, samples), together exactly as long as the song.
 
     Raises
     ------
     UsageError
         A segment that is not longer than zero.
     """
+    if not segment_seconds > 0:
+        raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
+    card, watch = predictor.card, watch or Stopwatch()
+    settings = card.settings
+    segment_frames = max(1, round(segment_seconds * settings.sample_rate / settings.hop_length))
+    analyser = Analyser(card, sample_rate, channels, threads, watch)
+    masker = Masker(predictor, segment_frames, watch)
+    synthesiser = Synthesiser(card, sample_rate, channels, threads, watch, soft=soft)
+    return _run(blocks, analyser, masker, synthesiser)
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        sample_rate: int,
-        channels: int,
-        *,
-        soft: bool,
-        segment_seconds: float = SEGMENT_SECONDS,
-        threads: int | None = None,
-        stopwatch: Stopwatch | None = None,
-    ) -> None:
-        if not segment_seconds > 0:
-            raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
-        card = predictor.card
-        settings = working_settings(card.settings, sample_rate)
-        n_fft, hop_length, stems = settings.n_fft, settings.hop_length, len(card.sources)
-        self._predictor = predictor
-        self._settings = settings
-        self._soft = soft
-        self._watch = stopwatch or Stopwatch()
-        self._shape = (stems, channels)
-        self._segment = max(1, round(segment_seconds * settings.sample_rate / hop_length))
-        self._inward = Resampler(channels, sample_rate, settings.sample_rate)
-        self._outward = Resampler(stems * channels, settings.sample_rate, sample_rate)
-        self._forward = dsp.StftStream(channels, n_fft, hop_length, threads=threads)
-        self._inverse = dsp.IstftStream(channels, n_fft, hop_length, stems=stems, threads=threads)
-        self._spec = np.empty((channels, 0, settings.bins), np.complex64)
-        self._magnitudes = np.zeros((card.context_frames, card.bins), np.float32)
 
-    def process(self, block: Audio) -> Audio:
-        """Take a block, float32 (channels, samples); give (stems, channels, samples) so far done.
+def _run(
+    blocks: Iterator[Audio],
+    analyser: Analyser,
+    masker: Masker,
+    synthesiser: Synthesiser,
+) -> Iterator[Audio]:
+    """Analyse ahead of the network and synthesise behind it, a thread each; the network here."""
+    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as behind:
+        pending: Future[Audio] | None = None
+        for frames in _analysed(blocks, analyser, ahead):
+            segments = masker.process(frames) if frames is not None else masker.finish()
+            for segment in segments:
+                done, pending = pending, behind.submit(synthesiser.process, segment)
+                if done is not None:
+                    yield done.result()
+        if pending is not None:
+            yield pending.result()
+        yield synthesiser.finish(analyser.resampler.samples_out, analyser.resampler.samples_in)
 
-        The result may be empty: stems lag behind by a segment.
-        """
-        with self._watch.stage("resample"):
-            block = self._inward.process(block)
-        with self._watch.stage("STFT"):
-            spec = self._forward.process(block)
-        self._append(spec)
-        return self._resampled(self._ready(last=False))
 
-    def finish(self) -> Audio:
-        """Give what is left; all blocks together have exactly the song's length."""
-        with self._watch.stage("resample"):
-            tail = self._inward.finish()
-        with self._watch.stage("STFT"):
-            specs = [self._forward.process(tail), self._forward.finish()]
-        for spec in specs:
-            self._append(spec)
-        context = ((0, self._predictor.card.context_frames), (0, 0))
-        self._magnitudes = np.pad(self._magnitudes, context)
-        pieces = self._ready(last=True)
-        with self._watch.stage("masks + iSTFT"):
-            pieces.append(self._inverse.finish(self._inward.samples_out))
-        done = self._resampled(pieces)
-        with self._watch.stage("resample"):
-            rest = self._outward.finish(self._inward.samples_in)
-        return np.concatenate((done, rest.reshape(*self._shape, -1)), axis=2)
+def _analysed(
+    blocks: Iterator[Audio], analyser: Analyser, ahead: ThreadPoolExecutor
+) -> Iterator[Analysed | None]:
+    """Give the song's frames, a few blocks ahead, and None at the end."""
 
-    def _append(self, spec: npt.NDArray[np.complex64]) -> None:
-        if not spec.shape[1]:
-            return
-        card = self._predictor.card
-        with self._watch.stage("STFT"):
-            magnitudes = network_magnitudes(
-                spec, self._settings.n_fft, card.bins, card.magnitude_power
-            )
-            self._spec = np.concatenate((self._spec, spec), axis=1)
-            self._magnitudes = np.concatenate((self._magnitudes, magnitudes))
+    def step() -> Analysed | None:
+        block = next(blocks, None)
+        return None if block is None else analyser.process(block)
 
-    def _ready(self, *, last: bool) -> list[Audio]:
-        """Separate every segment whose context is there; at the end, all that is left."""
-        context = self._predictor.card.context_frames
-        pieces = []
-        while self._spec.shape[1] >= self._segment + context or (last and self._spec.shape[1]):
-            frames = min(self._segment, self._spec.shape[1])
-            with self._watch.stage("network"):
-                probabilities = self._predictor.probabilities(
-                    self._magnitudes[: frames + 2 * context]
-                )
-            with self._watch.stage("masks + iSTFT"):
-                masks = full_band_masks(probabilities, self._settings.bins, soft=self._soft)
-                pieces.append(self._inverse.process(self._spec[:, :frames], masks))
-            self._spec = self._spec[:, frames:]
-            self._magnitudes = self._magnitudes[frames:]
-        return pieces
-
-    def _resampled(self, pieces: list[Audio]) -> Audio:
-        """Bring stems to the song's rate: (stems, channels, samples)."""
-        stems, channels = self._shape
-        with self._watch.stage("resample"):
-            done = [self._outward.process(piece.reshape(stems * channels, -1)) for piece in pieces]
-        joined = np.concatenate([np.empty((stems * channels, 0), np.float32), *done], axis=1)
-        return joined.reshape(stems, channels, -1)
+    futures = deque(ahead.submit(step) for _ in range(_BLOCKS_AHEAD))
+    while (done := futures.popleft().result()) is not None:
+        futures.append(ahead.submit(step))
+        yield done
+    yield analyser.finish()
+    yield None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from stemsplit.errors import AudioError
 from stemsplit.features import network_magnitudes
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.models import DEFAULT_MODEL, find_card
-from stemsplit.pipeline import SEGMENT_SECONDS, StemStream, Stopwatch, working_settings
+from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
 from stemsplit.wav import wav_subtype
 from stemsplit.writer import StemSetWriter
 
@@ -28,7 +28,7 @@ _BLOCK_SAMPLES = 1 << 17
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a song has been taken in, in samples; the total is None where unknown."""
+    """How much of a song is separated, in samples; the total is None where it is unknown."""
 
     done_samples: int
     total_samples: int | None
@@ -169,7 +169,7 @@ class Separator:
         segment_seconds:
             Song predicted at a time, s. It bounds memory and does not change the result.
         on_progress:
-            Called after every block taken in.
+            Called after every segment.
 
         Raises
         ------
@@ -177,15 +177,21 @@ class Separator:
             An array of another shape, without samples, or with NaN or infinity in it.
         """
         mixture = _checked(audio)
-        stream = self.stream(sample_rate, len(mixture), soft=soft, segment_seconds=segment_seconds)
-        pieces = []
         total = mixture.shape[1]
-        for start in range(0, total, _BLOCK_SAMPLES):
-            block = mixture[:, start : start + _BLOCK_SAMPLES]
-            pieces.append(stream.process(block))
-            if on_progress is not None:
-                on_progress(Progress(start + block.shape[1], total))
-        pieces.append(stream.finish())
+        blocks = (
+            mixture[:, start : start + _BLOCK_SAMPLES] for start in range(0, total, _BLOCK_SAMPLES)
+        )
+        pieces = list(
+            self.separate_blocks(
+                blocks,
+                sample_rate,
+                len(mixture),
+                soft=soft,
+                segment_seconds=segment_seconds,
+                on_progress=on_progress,
+                total_samples=total,
+            )
+        )
         joined = np.concatenate(pieces, axis=2)
         stems = dict(zip(self.card.sources, joined, strict=True))
         return Separation(stems, mixture, sample_rate)
@@ -210,25 +216,54 @@ class Separator:
         probabilities = self.predictor.probabilities(np.pad(magnitudes, (padding, (0, 0))))
         return Prediction(spec, probabilities[:, None], settings)
 
-    def stream(
+    def separate_blocks(
         self,
+        blocks: Iterator[Audio],
         sample_rate: int,
         channels: int,
         *,
         soft: bool | None = None,
         segment_seconds: float = SEGMENT_SECONDS,
-        stopwatch: Stopwatch | None = None,
-    ) -> StemStream:
-        """Begin a song that comes in blocks; parameters are those of `separate`."""
-        return StemStream(
+        on_progress: Callable[[Progress], None] | None = None,
+        total_samples: int | None = None,
+        watch: Stopwatch | None = None,
+    ) -> Iterator[Audio]:
+        """Separate a mixture that comes in blocks, in memory that its length does not change.
+
+        Parameters
+        ----------
+        blocks:
+            float32 (channels, samples) each; they are taken in a thread of their own.
+        sample_rate, soft, segment_seconds, on_progress:
+            As for `separate`.
+        channels:
+            Rows of every block.
+        total_samples:
+            For progress only.
+        watch:
+            Counts the time of each stage.
+
+        Yields
+        ------
+        numpy.ndarray
+            float32 (stems, channels, samples), in the order of the card's sources; together
+            exactly as long as the mixture.
+        """
+        done = 0
+        for stems in separate_blocks(
+            blocks,
             self.predictor,
             sample_rate,
             channels,
             soft=self.card.soft if soft is None else soft,
             segment_seconds=segment_seconds,
             threads=self.threads,
-            stopwatch=stopwatch,
-        )
+            watch=watch,
+        ):
+            yield stems
+            done += stems.shape[2]
+            if on_progress is not None:
+                on_progress(Progress(done, total_samples))
 
 
 def separate_file(
@@ -253,57 +288,53 @@ def separate_file(
         The stems cannot be written; found out before the work begins where possible.
     """
     watch = Stopwatch()
-    with AudioReader(source) as reader:
-        stream = separator.stream(
-            reader.sample_rate,
-            reader.channels,
-            soft=soft,
-            segment_seconds=segment_seconds,
-            stopwatch=watch,
-        )
-        with StemSetWriter(
+    with (
+        AudioReader(source) as reader,
+        StemSetWriter(
             output,
             separator.card.sources,
             sample_rate=reader.sample_rate,
             channels=reader.channels,
             subtype=wav_subtype(reader.subtype),
             source=source,
-        ) as writer:
-            samples = _pump(reader, stream, writer, watch, on_progress)
+        ) as writer,
+    ):
+        samples = 0
+        for stems in separator.separate_blocks(
+            _decoded(reader, watch),
+            reader.sample_rate,
+            reader.channels,
+            soft=soft,
+            segment_seconds=segment_seconds,
+            on_progress=on_progress,
+            total_samples=reader.frames,
+            watch=watch,
+        ):
             with watch.stage("encode"):
-                writer.commit()
-            return FileResult(
-                stems=writer.paths,
-                sample_rate=reader.sample_rate,
-                channels=reader.channels,
-                samples=samples,
-                device=str(separator.device),
-                timings=dict(watch.seconds),
-                clipped=writer.clipped,
-            )
+                writer.write(stems)
+            samples += stems.shape[2]
+        with watch.stage("encode"):
+            writer.commit()
+        return FileResult(
+            stems=writer.paths,
+            sample_rate=reader.sample_rate,
+            channels=reader.channels,
+            samples=samples,
+            device=str(separator.device),
+            timings=dict(watch.seconds),
+            clipped=writer.clipped,
+        )
 
 
-def _pump(
-    reader: AudioReader,
-    stream: StemStream,
-    writer: StemSetWriter,
-    watch: Stopwatch,
-    on_progress: Callable[[Progress], None] | None,
-) -> int:
-    """Carry a song from the reader through the stream to the writer; give its samples."""
-    samples = 0
+def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:
+    """Give the file's blocks, and count the time they take."""
     blocks = reader.blocks(_BLOCK_SAMPLES)
     while True:
         with watch.stage("decode"):
             block = next(blocks, None)
-        stems = stream.finish() if block is None else stream.process(block)
-        with watch.stage("encode"):
-            writer.write(stems)
         if block is None:
-            return samples
-        samples += block.shape[1]
-        if on_progress is not None:
-            on_progress(Progress(samples, reader.frames))
+            return
+        yield block
 
 
 def _checked(audio: Audio) -> Audio:

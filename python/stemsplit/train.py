@@ -28,6 +28,7 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 _WEIGHT_DECAY = 1e-2
 _VALIDATION_FRAMES = 128
+_PRIOR_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,7 @@ class Training:
         self._margin = -(-n_fft // 2 // hop)
         columns = settings.frames + 2 * network.CONTEXT_FRAMES + 2 * self._margin
         self._remixer = Remixer(tracks, (columns - 1) * hop)
-        torch.manual_seed(settings.seed)
-        self.network = network.join_sources([network.PaperNetwork() for _ in SOURCES])
-        self.network.to(self.device)
+        self.network = self._first_weights().to(self.device)
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY
         )
@@ -209,6 +208,28 @@ class Training:
                     on_event(TrainingEvent(self.step, self.settings.steps, loss, rate, validation))
         self.network.load_state_dict(_load(self.folder / BEST)["network"])
         self.network.eval()
+
+    def _first_weights(self) -> network.DensePaperNetwork:
+        """Draw first weights that let signals through and answer with each bin's own share.
+
+        Convolutions and dense layers after He et al. (2015), arXiv:1502.01852, the first for inputs
+        of the magnitudes' typical size; the last bias is the logit of the mean target, which the
+        optimiser would otherwise spend hundreds of steps on.
+        """
+        torch.manual_seed(self.settings.seed)
+        networks = [network.PaperNetwork() for _ in SOURCES]
+        batches = [self._batch(-1 - index) for index in range(_PRIOR_BATCHES)]
+        typical = float(torch.cat([pair[0] for pair in batches]).square().mean().sqrt())
+        share = torch.cat([pair[1] for pair in batches]).float().mean((0, 2))
+        with torch.no_grad():
+            for net, mean in zip(networks, share.clamp(1e-3, 1 - 1e-3), strict=True):
+                for layer in (net.conv1, net.conv2, net.conv3, net.conv4, net.dense1):
+                    torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu", a=0.01)
+                    assert layer.bias is not None
+                    layer.bias.zero_()
+                net.conv1.weight.div_(max(typical, 1e-3))
+                net.dense2.bias.copy_(torch.logit(mean))
+        return network.join_sources(networks)
 
     def _begin(self, resume: bool) -> None:
         path = self.folder / CHECKPOINT
@@ -239,7 +260,7 @@ class Training:
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Make a step's batch: magnitudes (batch, frames + 24, bins) and targets as 0 and 1."""
         pairs = [
-            self._example((self.settings.seed, step, index))
+            self._example((self.settings.seed, step + _PRIOR_BATCHES, index))
             for index in range(self.settings.batch_size)
         ]
         magnitudes, targets = zip(*pairs, strict=True)
