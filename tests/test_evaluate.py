@@ -2,13 +2,13 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 import typer
 from typer.testing import CliRunner
 
@@ -25,8 +25,7 @@ from stemsplit.evaluate import (
     TrackScores,
     evaluate,
 )
-from stemsplit.models import ModelCard, read_card, save_model
-from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
+from stemsplit.models import read_card
 
 SETTINGS = StftSettings(sample_rate=8000, n_fft=256, hop_length=64)
 BINS = 65
@@ -380,26 +379,11 @@ def test_an_unwritable_json_file_shows_before_the_work(run, collection, tmp_path
 # The real thing
 
 
-def test_a_network_of_random_weights_from_the_command_line(tmp_path, capsys):
-    torch.manual_seed(0)
-    network = join_sources([PaperNetwork() for _ in SOURCES])
-    card = ModelCard(
-        name="random",
-        description="random weights",
-        architecture="paper",
-        sources=SOURCES,
-        sample_rate=44100,
-        n_fft=2048,
-        hop_length=512,
-        bins=513,
-        context_frames=12,
-        magnitude_power=0.5,
-        parameters=4 * PARAMETERS_PER_SOURCE,
-        sha256="",
-    )
-    save_model(network, card, tmp_path / "random.json")
+def test_a_network_of_random_weights_from_the_command_line(tmp_path, capsys, random_model):
+    for suffix in (".json", ".pt"):
+        shutil.copy(random_model.with_suffix(suffix), tmp_path)
     _write(tmp_path / "songs" / "song", _song(3, seconds=1.1, rate=44100), rate=44100)
-    model, result = str(tmp_path / "random.json"), tmp_path / "result.json"
+    model, result = str(tmp_path / random_model.name), tmp_path / "result.json"
     arguments = ["evaluate", str(tmp_path / "songs"), "-m", model, "--json", str(result), "--soft"]
     assert cli.run([*arguments, "--device", "cpu", "--update-card"]) == 0
     assert "random: 1,292,932 parameters, 1 track" in capsys.readouterr().out

@@ -17,32 +17,9 @@ from stemsplit.errors import ModelError
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    net = network.join_sources([network.PaperNetwork() for _ in SOURCES])
-    card = models.ModelCard(
-        name="random",
-        description="random weights",
-        architecture="paper",
-        sources=SOURCES,
-        sample_rate=44100,
-        n_fft=2048,
-        hop_length=512,
-        bins=513,
-        context_frames=12,
-        magnitude_power=0.5,
-        parameters=4 * 323_233,
-        sha256="",
-    )
-    path = tmp_path_factory.mktemp("model") / "random.json"
-    models.save_model(net, card, path)
-    return path
-
-
-def test_a_saved_model_comes_back(saved: Path) -> None:
-    card, loaded = models.load_network(saved, CPU)
-    assert card.sha256 == hashlib.sha256(saved.with_suffix(".pt").read_bytes()).hexdigest()
+def test_a_saved_model_comes_back(random_model: Path) -> None:
+    card, loaded = models.load_network(random_model, CPU)
+    assert card.sha256 == hashlib.sha256(random_model.with_suffix(".pt").read_bytes()).hexdigest()
     assert card.settings.bins == 1025
     torch.manual_seed(0)
     net = network.join_sources([network.PaperNetwork() for _ in SOURCES]).eval()
@@ -51,8 +28,8 @@ def test_a_saved_model_comes_back(saved: Path) -> None:
         assert torch.equal(loaded(magnitudes), net(magnitudes))
 
 
-def test_a_model_may_be_named_by_its_card(saved: Path) -> None:
-    assert models.find_card(str(saved)) == saved
+def test_a_model_may_be_named_by_its_card(random_model: Path) -> None:
+    assert models.find_card(str(random_model)) == random_model
 
 
 def test_an_unknown_model_names_the_known_ones() -> None:
@@ -60,17 +37,17 @@ def test_an_unknown_model_names_the_known_ones() -> None:
         models.find_card("nonsense")
 
 
-def test_changed_weights_are_refused(saved: Path, tmp_path: Path) -> None:
-    data = bytearray(saved.with_suffix(".pt").read_bytes())
+def test_changed_weights_are_refused(random_model: Path, tmp_path: Path) -> None:
+    data = bytearray(random_model.with_suffix(".pt").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "random.pt").write_bytes(data)
-    (tmp_path / "random.json").write_bytes(saved.read_bytes())
+    (tmp_path / "random.json").write_bytes(random_model.read_bytes())
     with pytest.raises(ModelError, match="SHA-256"):
         models.load_network(tmp_path / "random.json", CPU)
 
 
-def test_missing_weights_are_named(saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "random.json").write_bytes(saved.read_bytes())
+def test_missing_weights_are_named(random_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "random.json").write_bytes(random_model.read_bytes())
     with pytest.raises(ModelError, match=r"random\.pt"):
         models.load_network(tmp_path / "random.json", CPU)
 
@@ -107,6 +84,6 @@ def test_the_packaged_paper_model_is_the_papers_network() -> None:
     assert difference.abs().max() < 1e-5  # the bar for dense against sliding
 
 
-def test_a_card_is_readable_json(saved: Path) -> None:
-    facts = json.loads(saved.read_text())
+def test_a_card_is_readable_json(random_model: Path) -> None:
+    facts = json.loads(random_model.read_text())
     assert set(facts) == {field.name for field in dataclasses.fields(models.ModelCard)}

@@ -132,9 +132,7 @@ def test_a_mono_song_and_its_double_agree(separator: Separator, mixture: np.ndar
         assert np.abs(double[source] - mono[source]).max() < ROUNDING
 
 
-def test_half_precision_moves_the_stems_little(
-    separator: Separator, mixture: np.ndarray
-) -> None:
+def test_half_precision_moves_the_stems_little(separator: Separator, mixture: np.ndarray) -> None:
     """Soft stems in bfloat16, whose 8 bits make masks uncertain by some thousandths."""
     half = Separator("paper", "cpu", precision="half").separate(mixture, 44100, soft=True).stems
     full = separator.separate(mixture, 44100, soft=True).stems
