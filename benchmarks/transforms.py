@@ -205,8 +205,8 @@ def table(report: dict[str, Any]) -> str:
         "",
         f"{report['cpu']}, {report['cpus']} CPUs, kernel {report['kernel']}; {versions}.",
         f"Not installed: {', '.join(report['absent']) or 'none'}. Stereo float32 at 44.1 kHz,",
-        "medians of many turns, one process. Ratios say how many times faster stemsplit is; bold falls short of",
-        "the bar. Made by `python benchmarks/transforms.py`.",
+        "medians of many turns, one process. Ratios say how many times faster stemsplit is; bold",
+        "falls short of the bar. Made by `python benchmarks/transforms.py`.",
     ]
     for seconds in sorted({record["seconds"] for record in report["records"]}, reverse=True):
         records = [record for record in report["records"] if record["seconds"] == seconds]
