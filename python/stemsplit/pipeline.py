@@ -81,56 +81,65 @@ class Masked:
     probabilities: Audio
 
 
-class Analyser:
-    """Brings a song to the model's rate and grid.
+@dataclass(frozen=True)
+class Job:
+    """A song on its way, as its stages need to know it.
 
-    Parameters
+    Attributes
     ----------
     card:
         The model's.
     sample_rate, channels:
         Of the song, in Hz and rows of every block.
     threads:
-        Of the transform; None for all cores.
+        Of the transforms; None for all cores.
     watch:
         Counts the stages' time.
     """
 
-    def __init__(
-        self,
-        card: ModelCard,
-        sample_rate: int,
-        channels: int,
-        threads: int | None,
-        watch: Stopwatch,
-    ) -> None:
-        self._card = card
-        self._settings = working_settings(card.settings, sample_rate)
-        self._watch = watch
-        self.resampler = Resampler(channels, sample_rate, self._settings.sample_rate)
+    card: ModelCard
+    sample_rate: int
+    channels: int
+    threads: int | None
+    watch: Stopwatch
+
+    @property
+    def settings(self) -> StftSettings:
+        """Geometry of the spectrogram the song is worked on with."""
+        return working_settings(self.card.settings, self.sample_rate)
+
+
+class Analyser:
+    """Brings a song to the model's rate and grid."""
+
+    def __init__(self, job: Job) -> None:
+        settings = job.settings
+        self._job = job
+        self._n_fft = settings.n_fft
+        self.resampler = Resampler(job.channels, job.sample_rate, settings.sample_rate)
         self._stft = dsp.StftStream(
-            channels, self._settings.n_fft, self._settings.hop_length, threads=threads
+            job.channels, settings.n_fft, settings.hop_length, threads=job.threads
         )
 
     def process(self, block: Audio) -> Analysed:
         """Take a block, float32 (channels, samples), and give the frames it completes."""
-        with self._watch.stage("resample"):
+        with self._job.watch.stage("resample"):
             block = self.resampler.process(block)
-        with self._watch.stage("STFT"):
+        with self._job.watch.stage("STFT"):
             return self._seen(self._stft.process(block))
 
     def finish(self) -> Analysed:
         """Give the song's last frames."""
-        with self._watch.stage("resample"):
+        with self._job.watch.stage("resample"):
             tail = self.resampler.finish()
-        with self._watch.stage("STFT"):
+        with self._job.watch.stage("STFT"):
             last = self._stft.process(tail), self._stft.finish()
             return self._seen(np.concatenate(last, axis=1))
 
     def _seen(self, spec: npt.NDArray[np.complex64]) -> Analysed:
-        card = self._card
+        card = self._job.card
         return Analysed(
-            spec, network_magnitudes(spec, self._settings.n_fft, card.bins, card.magnitude_power)
+            spec, network_magnitudes(spec, self._n_fft, card.bins, card.magnitude_power)
         )
 
 
@@ -185,47 +194,38 @@ class Masker:
 class Synthesiser:
     """Applies masks, inverts the stems' spectrograms and brings them to the song's rate.
 
-    Parameters are those of `Analyser`, and ``soft``: masks by probability instead of 0 and 1.
+    ``soft``: masks by probability instead of 0 and 1.
     """
 
-    def __init__(
-        self,
-        card: ModelCard,
-        sample_rate: int,
-        channels: int,
-        threads: int | None,
-        watch: Stopwatch,
-        *,
-        soft: bool,
-    ) -> None:
-        settings = working_settings(card.settings, sample_rate)
-        self._shape = (len(card.sources), channels)
+    def __init__(self, job: Job, *, soft: bool) -> None:
+        settings, stems = job.settings, len(job.card.sources)
+        self._job = job
+        self._shape = (stems, job.channels)
         self._bins = settings.bins
         self._soft = soft
-        self._watch = watch
-        self._resampler = Resampler(self._shape[0] * channels, settings.sample_rate, sample_rate)
+        self._resampler = Resampler(stems * job.channels, settings.sample_rate, job.sample_rate)
         self._istft = dsp.IstftStream(
-            channels, settings.n_fft, settings.hop_length, stems=self._shape[0], threads=threads
+            job.channels, settings.n_fft, settings.hop_length, stems=stems, threads=job.threads
         )
 
     def process(self, segment: Masked) -> Audio:
         """Take a segment; give float32 (stems, channels, samples)."""
-        with self._watch.stage("masks + iSTFT"):
+        with self._job.watch.stage("masks + iSTFT"):
             masks = full_band_masks(segment.probabilities, self._bins, soft=self._soft)
             stems = self._istft.process(segment.spec, masks)
         return self._resampled(stems)
 
     def finish(self, working_samples: int, samples: int) -> Audio:
         """Give the last samples: the song has so many at the working rate and at its own."""
-        with self._watch.stage("masks + iSTFT"):
+        with self._job.watch.stage("masks + iSTFT"):
             stems = self._istft.finish(working_samples)
         done = self._resampled(stems)
-        with self._watch.stage("resample"):
+        with self._job.watch.stage("resample"):
             rest = self._resampler.finish(samples)
         return np.concatenate((done, rest.reshape(*self._shape, -1)), axis=2)
 
     def _resampled(self, stems: Audio) -> Audio:
-        with self._watch.stage("resample"):
+        with self._job.watch.stage("resample"):
             rows = stems.reshape(self._shape[0] * self._shape[1], -1)
             return self._resampler.process(rows).reshape(*self._shape, -1)
 
@@ -272,13 +272,11 @@ def separate_blocks(
     """
     if not segment_seconds > 0:
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
-    card, watch = predictor.card, watch or Stopwatch()
-    settings = card.settings
+    job = Job(predictor.card, sample_rate, channels, threads, watch or Stopwatch())
+    settings = job.card.settings
     segment_frames = max(1, round(segment_seconds * settings.sample_rate / settings.hop_length))
-    analyser = Analyser(card, sample_rate, channels, threads, watch)
-    masker = Masker(predictor, segment_frames, watch)
-    synthesiser = Synthesiser(card, sample_rate, channels, threads, watch, soft=soft)
-    return _run(blocks, analyser, masker, synthesiser)
+    masker = Masker(predictor, segment_frames, job.watch)
+    return _run(blocks, Analyser(job), masker, Synthesiser(job, soft=soft))
 
 
 def _run(
