@@ -224,8 +224,22 @@ def table(report: dict[str, Any]) -> list[str]:
         "",
         *markdown(["", *head, "largest difference"], rows),
         "",
-        f"Goal: {BAR:g} times the sliding window at 2 threads.",
+        f"Goal: {BAR:g} times the sliding window at 2 threads. " + verdict(records),
     ]
+
+
+def verdict(records: list[dict[str, Any]]) -> str:
+    """Say what became of the goal, against the definition and against the fastest window."""
+    parts = []
+    for record in records:
+        if record["threads"] == 2:
+            seconds = record["seconds"]
+            fastest = min(value for name, value in seconds.items() if name.startswith("sliding"))
+            for rival, value in (("definition", seconds[DEFINITION]), ("fastest", fastest)):
+                ratio = value / seconds[OURS]
+                word = "met" if ratio >= BAR else "**missed**"
+                parts.append(f"{ALLOCATORS[record['allocator']]}, {rival}: {ratio:.1f}, {word}")
+    return f"{'; '.join(parts)}."
 
 
 def parse() -> argparse.Namespace:
