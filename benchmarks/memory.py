@@ -46,7 +46,7 @@ def table(report: dict[str, Any]) -> list[str]:
         *markdown(["stereo song, 44.1 kHz", "peak MB"], rows),
         "",
         f"Growth {growth:.0f} MB; bar: at most {BAR_MEGABYTES} MB from {SHORT_MINUTES} to 60 "
-        f"minutes: {verdict}.",
+        f"minutes: {verdict} at {report['results'][1]['minutes']} minutes.",
     ]
 
 
