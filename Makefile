@@ -11,7 +11,6 @@ PIP_LOCAL := $(PIP) --no-build-isolation
 SOURCES := CMakeLists.txt pyproject.toml README.md \
 	$(shell find cpp python -type f -not -path '*/__pycache__/*')
 CPP_FILES := $(shell find cpp -name '*.cpp' -o -name '*.hpp')
-BENCHMARKS := transforms command memory
 RIVALS := ducc0 librosa pyFFTW auvux-dsp spectrofast openunmix demucs
 CTEST := $(BIN)/ctest --output-on-failure --test-dir
 
@@ -20,6 +19,8 @@ CHECKED := -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g"
 ADDRESS_UNDEFINED := address,undefined
 
 export CMAKE_GENERATOR := Ninja
+# Threads that spin while they wait make tests crawl on a busy machine.
+export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: demo test test-python test-cpp lint bench sanitize clean
@@ -44,7 +45,7 @@ lint: $(VENV)/.package $(VENV)/.lint
 
 # Prints and keeps tables in benchmarks/. A rival that does not install here is left out.
 bench: $(VENV)/.package $(VENV)/.bench
-	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit; done
+	$(BIN)/python benchmarks/run.py
 
 # The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
 sanitize: $(VENV)/.tools

@@ -111,6 +111,22 @@ def test_dense_form_differentiates_as_the_sliding_window() -> None:
     assert (got - wanted).abs().max() < 1e-10 * wanted.abs().max()
 
 
+def test_normalised_layers_answer_with_mean_0_and_variance_1() -> None:
+    torch.manual_seed(0)
+    net = PaperNetwork().eval()
+    windows = torch.rand(16, 1, network.BINS, 25)
+    net.normalise(windows)
+    with torch.inference_mode():
+        first = net.conv1(windows)
+        h = torch.nn.functional.leaky_relu(first)
+        second = net.conv2(h)
+    for layer in (first, second):
+        std, mean = torch.std_mean(layer, (0, 2, 3))
+        # Sums of 2e5 float32 values.
+        assert mean.abs().max() < 1e-3
+        assert (std - 1).abs().max() < 1e-3
+
+
 def test_dropout_is_for_training_only() -> None:
     dense = DensePaperNetwork(1)
     torch.nn.init.normal_(dense.dense1_weight)

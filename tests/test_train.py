@@ -126,6 +126,19 @@ def test_mixed_precision_trains(tracks: list[StoredTrack], tmp_path: Path) -> No
     assert all(0 < loss < 1 for loss in losses)
 
 
+def test_dense_steps_leave_the_convolutions_as_they_were(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    settings = TrainingSettings(
+        steps=2, batch_size=1, frames=2, warmup=1, validate_every=2, dense_steps=2
+    )
+    training = make_training(tracks, tmp_path, settings)
+    before = {name: weight.clone() for name, weight in training.network.state_dict().items()}
+    training.run()
+    for name, weight in training.network.state_dict().items():
+        assert torch.equal(weight, before[name]) == name.startswith("conv"), name
+
+
 def test_the_learning_rate_rises_and_falls() -> None:
     settings = TrainingSettings(steps=100, warmup=10, learning_rate=1.0)
     rates = [settings.rate_at(step) for step in range(100)]

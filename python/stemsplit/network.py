@@ -67,6 +67,30 @@ class PaperNetwork(nn.Module):
         h = F.dropout(h, _DENSE_DROPOUT, self.training)
         return torch.sigmoid(self.dense2(h))
 
+    @torch.no_grad()
+    def normalise(self, windows: Tensor) -> None:
+        """Scale and shift each layer but the last to mean 0 and variance 1 over some windows.
+
+        Parameters
+        ----------
+        windows:
+            As `forward` takes them.
+        """
+        h = windows
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.dense1):
+            h = layer(h)
+            rest = [axis for axis in range(h.dim()) if axis != 1]  # all but the channels
+            std, mean = torch.std_mean(h, rest, keepdim=True)
+            std = std.clamp_min(1e-6)
+            assert layer.bias is not None  # made so above
+            layer.weight.div_(std.reshape(-1, *[1] * (layer.weight.dim() - 1)))
+            layer.bias.sub_(mean.flatten()).div_(std.flatten())
+            h = F.leaky_relu((h - mean) / std)
+            if layer is self.conv2 or layer is self.conv4:
+                h = F.max_pool2d(h, 3)
+            if layer is self.conv4:
+                h = h.flatten(1)
+
 
 class DensePaperNetwork(nn.Module):
     """`PaperNetwork` of several sources over every frame of a stretch of spectrogram.
@@ -96,6 +120,10 @@ class DensePaperNetwork(nn.Module):
         self.dense1_bias = nn.Parameter(torch.zeros(sources, _HIDDEN))
         self.dense2_weight = nn.Parameter(torch.zeros(sources, BINS, _HIDDEN))
         self.dense2_bias = nn.Parameter(torch.zeros(sources, BINS))
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Give the layers before the dense ones."""
+        return [self.conv1, self.conv2, self.conv3, self.conv4]
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Mask values of every frame that has its context.

@@ -29,6 +29,7 @@ BEST = "best.pt"
 _WEIGHT_DECAY = 1e-2
 _VALIDATION_FRAMES = 128
 _PRIOR_BATCHES = 8
+_PRIOR_WINDOWS = 96
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class TrainingSettings:
         Predicted frames of an excerpt.
     learning_rate:
         Its peak: it rises linearly over ``warmup`` steps and falls to zero along a cosine.
+    dense_steps:
+        So many of the first steps train the dense layers alone, nine tenths of the parameters, on
+        what the convolutions' first weights make of the window: a third of a step's cost.
     validate_every:
         Steps between validations, each followed by a checkpoint.
     precision:
@@ -62,6 +66,7 @@ class TrainingSettings:
     frames: int = 64
     learning_rate: float = 1e-3
     warmup: int = 100
+    dense_steps: int = 0
     validate_every: int = 250
     precision: str = "float32"
     seed: int = 0
@@ -183,6 +188,7 @@ class Training:
         columns = settings.frames + 2 * network.CONTEXT_FRAMES + 2 * self._margin
         self._remixer = Remixer(tracks, (columns - 1) * hop)
         self.network = self._first_weights().to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY
         )
@@ -210,24 +216,22 @@ class Training:
         self.network.eval()
 
     def _first_weights(self) -> network.DensePaperNetwork:
-        """Draw first weights that let signals through and answer with each bin's own share.
+        """Draw first weights that let the differences between windows through.
 
-        Convolutions and dense layers after He et al. (2015), arXiv:1502.01852, the first for inputs
-        of the magnitudes' typical size; the last bias is the logit of the mean target, which the
-        optimiser would otherwise spend hundreds of steps on.
+        Each layer is scaled and shifted until its outputs over some training windows have mean 0
+        and variance 1 (after Mishkin and Matas (2016), arXiv:1511.06422): of magnitudes, which are
+        all positive, plain random weights would make large constants that drown what changes. The
+        last bias is the logit of the mean target.
         """
         torch.manual_seed(self.settings.seed)
         networks = [network.PaperNetwork() for _ in SOURCES]
         batches = [self._batch(-1 - index) for index in range(_PRIOR_BATCHES)]
-        typical = float(torch.cat([pair[0] for pair in batches]).square().mean().sqrt())
         share = torch.cat([pair[1] for pair in batches]).float().mean((0, 2))
+        stretches = torch.cat([pair[0] for pair in batches])
+        windows = stretches.unfold(1, network.WINDOW_FRAMES, network.CONTEXT_FRAMES).flatten(0, 1)
         with torch.no_grad():
             for net, mean in zip(networks, share.clamp(1e-3, 1 - 1e-3), strict=True):
-                for layer in (net.conv1, net.conv2, net.conv3, net.conv4, net.dense1):
-                    torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu", a=0.01)
-                    assert layer.bias is not None
-                    layer.bias.zero_()
-                net.conv1.weight.div_(max(typical, 1e-3))
+                net.normalise(windows[:_PRIOR_WINDOWS].unsqueeze(1))
                 net.dense2.bias.copy_(torch.logit(mean))
         return network.join_sources(networks)
 
@@ -286,6 +290,8 @@ class Training:
         # Seeded by the step, so that dropout is the same after a resume.
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         self.network.train()
+        for convolution in self.network.convolutions():
+            convolution.requires_grad_(self.step >= settings.dense_steps)
         loss = F.binary_cross_entropy_with_logits(
             self._logits(magnitudes), targets.to(self.device, torch.float32)
         )

@@ -42,6 +42,9 @@ def train(
     frames: Annotated[int, typer.Option("--frames", help="predicted frames of an excerpt")] = 64,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="its peak")] = 1e-3,
     warmup: Annotated[int, typer.Option("--warmup", help="steps it takes to rise")] = 100,
+    dense_steps: Annotated[
+        int, typer.Option("--dense-steps", help="first steps, of the dense layers alone: cheaper")
+    ] = 0,
     validate_every: Annotated[
         int, typer.Option("--validate-every", help="steps from checkpoint to checkpoint")
     ] = 250,
@@ -86,6 +89,7 @@ def train(
         frames=frames,
         learning_rate=learning_rate,
         warmup=warmup,
+        dense_steps=dense_steps,
         validate_every=validate_every,
         precision=precision,
         seed=seed,
