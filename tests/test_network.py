@@ -7,6 +7,7 @@ import torch
 
 from stemsplit import network
 from stemsplit.network import DensePaperNetwork, PaperNetwork, join_sources, slide, split_sources
+from stemsplit.paper_training import TrainingPaperNetwork
 
 # Both forms sum the same products in another order, in float32: a logit of a few units with
 # relative rounding of 1e-6 moves a sigmoid by less than 1e-6; the bar is the project's own.
@@ -111,20 +112,49 @@ def test_dense_form_differentiates_as_the_sliding_window() -> None:
     assert (got - wanted).abs().max() < 1e-10 * wanted.abs().max()
 
 
-def test_normalised_layers_answer_with_mean_0_and_variance_1() -> None:
+def trained_network(trunks: int) -> TrainingPaperNetwork:
     torch.manual_seed(0)
-    net = PaperNetwork().eval()
-    windows = torch.rand(16, 1, network.BINS, 25)
-    net.normalise(windows)
+    training = TrainingPaperNetwork(2, trunks)
+    for norm in training.norms:
+        torch.nn.init.normal_(norm.shift, std=0.1)
+    training.train()
+    with torch.no_grad():
+        for _ in range(3):
+            training(torch.rand(2, 30, network.BINS))
+    return training.eval()
+
+
+def test_normalised_layers_answer_with_mean_0_and_variance_1() -> None:
+    training = TrainingPaperNetwork(2, 1).train()
+    first = training.norms[0]
+    outputs = 3 * torch.randn(4, 32, 20, 30) + 2
+    first.observe(outputs)
+    std, mean = torch.std_mean(first(outputs), (0, 2, 3))
+    # Sums of 2400 float32 values; the variance has 1e-5 added to 9.
+    assert mean.abs().max() < 1e-4
+    assert (std - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("trunks", [1, 2])
+def test_a_trained_network_folds_into_the_published_one(trunks: int) -> None:
+    """The normalisation goes into weights and biases: same numbers, 323,233 parameters."""
+    training = trained_network(trunks)
+    magnitudes = torch.rand(1, 30, network.BINS)
     with torch.inference_mode():
-        first = net.conv1(windows)
-        h = torch.nn.functional.leaky_relu(first)
-        second = net.conv2(h)
-    for layer in (first, second):
-        std, mean = torch.std_mean(layer, (0, 2, 3))
-        # Sums of 2e5 float32 values.
-        assert mean.abs().max() < 1e-3
-        assert (std - 1).abs().max() < 1e-3
+        wanted = training(magnitudes)
+        folded = training.fold().eval()
+        assert (folded(magnitudes) - wanted).abs().max() < TOLERANCE
+        assert wanted.std() > 0.01  # it does depend on something
+    for net in split_sources(folded):
+        assert sum(weight.numel() for weight in net.parameters()) == 323_233
+
+
+def test_parted_sources_compute_what_they_shared() -> None:
+    training = trained_network(1)
+    magnitudes = torch.rand(1, 30, network.BINS)
+    with torch.inference_mode():
+        parted = training.part().eval()
+        assert (parted(magnitudes) - training(magnitudes)).abs().max() < TOLERANCE
 
 
 def test_dropout_is_for_training_only() -> None:

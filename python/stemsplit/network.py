@@ -67,30 +67,6 @@ class PaperNetwork(nn.Module):
         h = F.dropout(h, _DENSE_DROPOUT, self.training)
         return torch.sigmoid(self.dense2(h))
 
-    @torch.no_grad()
-    def normalise(self, windows: Tensor) -> None:
-        """Scale and shift each layer but the last to mean 0 and variance 1 over some windows.
-
-        Parameters
-        ----------
-        windows:
-            As `forward` takes them.
-        """
-        h = windows
-        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.dense1):
-            h = layer(h)
-            rest = [axis for axis in range(h.dim()) if axis != 1]  # all but the channels
-            std, mean = torch.std_mean(h, rest, keepdim=True)
-            std = std.clamp_min(1e-6)
-            assert layer.bias is not None  # made so above
-            layer.weight.div_(std.reshape(-1, *[1] * (layer.weight.dim() - 1)))
-            layer.bias.sub_(mean.flatten()).div_(std.flatten())
-            h = F.leaky_relu((h - mean) / std)
-            if layer is self.conv2 or layer is self.conv4:
-                h = F.max_pool2d(h, 3)
-            if layer is self.conv4:
-                h = h.flatten(1)
-
 
 class DensePaperNetwork(nn.Module):
     """`PaperNetwork` of several sources over every frame of a stretch of spectrogram.
@@ -101,29 +77,35 @@ class DensePaperNetwork(nn.Module):
     so exchanging the column at tap k adds ``W_k * (edge - shared)``. Columns are frames; the
     result equals the sliding window's up to rounding, at about a sixth of its multiply-adds.
 
-    In training mode the dropout of shared columns is shared by the windows that hold them.
+    In training mode the dropout of shared columns is shared by the windows that hold them. Two
+    hooks, `_observe` and `_standardise`, let `paper_training` normalise the layers.
+
+    Parameters
+    ----------
+    sources:
+        How many networks.
+    trunks:
+        How many sets of convolutions: one for each source, or a single one that all sources
+        share, as in the first part of a training.
     """
 
-    def __init__(self, sources: int) -> None:
+    def __init__(self, sources: int, trunks: int | None = None) -> None:
         super().__init__()
         self.sources = sources
+        self.trunks = trunks = trunks or sources
         # TorchScript sees attributes of a module, not globals.
         self.window_frames = WINDOW_FRAMES
         self.pool_dropout = _POOL_DROPOUT
         self.dense_dropout = _DENSE_DROPOUT
         self.pooled = _POOLED
-        self.conv1 = nn.Conv2d(1, sources * 32, 3)
-        self.conv2 = nn.Conv2d(sources * 32, sources * 16, 3, groups=sources)
-        self.conv3 = nn.Conv2d(sources * 16, sources * 64, 3, groups=sources)
-        self.conv4 = nn.Conv2d(sources * 64, sources * 16, 3, groups=sources)
+        self.conv1 = nn.Conv2d(1, trunks * 32, 3)
+        self.conv2 = nn.Conv2d(trunks * 32, trunks * 16, 3, groups=trunks)
+        self.conv3 = nn.Conv2d(trunks * 16, trunks * 64, 3, groups=trunks)
+        self.conv4 = nn.Conv2d(trunks * 64, trunks * 16, 3, groups=trunks)
         self.dense1_weight = nn.Parameter(torch.zeros(sources, _HIDDEN, _POOLED))
         self.dense1_bias = nn.Parameter(torch.zeros(sources, _HIDDEN))
         self.dense2_weight = nn.Parameter(torch.zeros(sources, BINS, _HIDDEN))
         self.dense2_bias = nn.Parameter(torch.zeros(sources, BINS))
-
-    def convolutions(self) -> list[nn.Conv2d]:
-        """Give the layers before the dense ones."""
-        return [self.conv1, self.conv2, self.conv3, self.conv4]
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Mask values of every frame that has its context.
@@ -144,9 +126,11 @@ class DensePaperNetwork(nn.Module):
     def logits(self, magnitudes: Tensor) -> Tensor:
         """Give what `forward` takes the sigmoid of, for losses that want it before."""
         pooled = self._second_block(*self._first_block(magnitudes.transpose(1, 2).unsqueeze(1)))
-        h = pooled.reshape(pooled.shape[0], self.sources, self.pooled, pooled.shape[-1])
+        h = pooled.reshape(pooled.shape[0], self.trunks, self.pooled, pooled.shape[-1])
         h = torch.matmul(h.transpose(2, 3), self.dense1_weight.transpose(1, 2))
-        h = F.leaky_relu(h + self.dense1_bias.unsqueeze(1))
+        h = h + self.dense1_bias.unsqueeze(1)
+        self._observe(4, h)
+        h = F.leaky_relu(self._standardise(4, h))
         h = F.dropout(h, self.dense_dropout, self.training)
         h = torch.matmul(h, self.dense2_weight.transpose(1, 2))
         return h + self.dense2_bias.unsqueeze(1)
@@ -157,14 +141,18 @@ class DensePaperNetwork(nn.Module):
         Returns the shared pooled columns, by the frame they begin at, and each window's own
         first and last ones (pooled columns 0 and 7).
         """
-        frames, groups = x.shape[-1] - (self.window_frames - 1), self.sources
+        frames, groups = x.shape[-1] - (self.window_frames - 1), self.trunks
         w1, b1 = self.conv1.weight, self.conv1.bias
         w2 = self.conv2.weight
-        shared = F.leaky_relu(_taps(x, w1, b1, 1, 1))
-        left = F.leaky_relu(_taps(x[..., : frames + 1], w1[..., 1:], b1, 1, 1))
-        right = F.leaky_relu(_taps(x[..., self.window_frames - 2 :], w1[..., :2], b1, 1, 1))
+        shared = _taps(x, w1, b1, 1, 1)
+        self._observe(0, shared)
+        shared = self._activate(0, shared)
+        left = self._activate(0, _taps(x[..., : frames + 1], w1[..., 1:], b1, 1, 1))
+        right = _taps(x[..., self.window_frames - 2 :], w1[..., :2], b1, 1, 1)
+        right = self._activate(0, right)
 
         full = _taps(shared, w2, self.conv2.bias, 1, groups)
+        self._observe(1, full)
         column0 = _taps(left, w2[..., 1:2], self.conv2.bias, 1, groups)
         column0 = column0 + _taps(shared[..., 1 : 1 + frames], w2[..., 2:3], None, 1, groups)
         change = left - shared[..., :frames]
@@ -179,14 +167,14 @@ class DensePaperNetwork(nn.Module):
         first = torch.maximum(_pool_bins(column0), _pool_bins(column1))
         first = torch.maximum(first, full[..., 2 : 2 + frames])
         last = torch.maximum(pairs[..., 21 : 21 + frames], _pool_bins(column23))
-        return self._activate(pooled), self._activate(first), self._activate(last)
+        return self._pooled(1, pooled), self._pooled(1, first), self._pooled(1, last)
 
     def _second_block(self, shared: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """Convolutions 3 and 4 and the second pool, at a frame distance of 3.
 
         Returns (batch, sources · 16, 57, 2, frames): the two pooled columns of every window.
         """
-        frames, groups = first.shape[-1], self.sources
+        frames, groups = first.shape[-1], self.trunks
         w3, w4 = self.conv3.weight, self.conv4.weight
         full3 = _taps(shared, w3, self.conv3.bias, 3, groups)
         edge0 = _taps(first, w3[..., 1:2], self.conv3.bias, 3, groups)
@@ -195,10 +183,12 @@ class DensePaperNetwork(nn.Module):
         edge1 = full3[..., 3 : 3 + frames] + _taps(change, w3[..., 0:1], None, 3, groups)
         change = last - shared[..., 21 : 21 + frames]
         edge6 = full3[..., 18 : 18 + frames] + _taps(change, w3[..., 2:3], None, 3, groups)
-        full3, edge0 = F.leaky_relu(full3), F.leaky_relu(edge0)
-        edge1, edge6 = F.leaky_relu(edge1), F.leaky_relu(edge6)
+        self._observe(2, full3)
+        full3, edge0 = self._activate(2, full3), self._activate(2, edge0)
+        edge1, edge6 = self._activate(2, edge1), self._activate(2, edge6)
 
         full4 = _taps(full3, w4, self.conv4.bias, 3, groups)
+        self._observe(3, full4)
         change0 = edge0 - full3[..., :frames]
         change1 = edge1 - full3[..., 3 : 3 + frames]
         change6 = edge6 - full3[..., 18 : 18 + frames]
@@ -212,12 +202,22 @@ class DensePaperNetwork(nn.Module):
         early = torch.maximum(torch.maximum(column0, column1), column2)
         late = torch.maximum(full4[..., 9 : 9 + frames], full4[..., 12 : 12 + frames])
         late = torch.maximum(late, column5)
-        columns = torch.stack((_pool_bins(early), _pool_bins(late)), dim=3)
-        return self._activate(columns)
+        early, late = self._pooled(3, _pool_bins(early)), self._pooled(3, _pool_bins(late))
+        return torch.stack((early, late), dim=3)
 
-    def _activate(self, pooled: Tensor) -> Tensor:
-        """LeakyReLU after the pool (it is monotone, so the order is free), then dropout."""
-        return F.dropout(F.leaky_relu(pooled), self.pool_dropout, self.training)
+    def _pooled(self, layer: int, columns: Tensor) -> Tensor:
+        """Activate after the pool (both are monotone, so the order is free), then drop out."""
+        return F.dropout(self._activate(layer, columns), self.pool_dropout, self.training)
+
+    def _activate(self, layer: int, columns: Tensor) -> Tensor:
+        return F.leaky_relu(self._standardise(layer, columns))
+
+    def _observe(self, layer: int, outputs: Tensor) -> None:
+        """See a layer's outputs that windows share, before their activation; for training."""
+
+    def _standardise(self, layer: int, outputs: Tensor) -> Tensor:  # noqa: ARG002
+        """Change a layer's outputs before their activation, monotonically; for training."""
+        return outputs
 
 
 def _taps(x: Tensor, weight: Tensor, bias: Tensor | None, distance: int, groups: int) -> Tensor:
