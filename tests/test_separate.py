@@ -59,7 +59,7 @@ def test_segments_equal_the_transform_of_the_whole_song(
     """The stream against its definition: one STFT, all masks, one inverse."""
     prediction = separator.predict(mixture, 44100)
     assert prediction.probabilities.shape[:2] == (4, 1)
-    masks = full_band_masks(prediction.probabilities[:, 0], prediction.settings.bins, soft=True)
+    masks = full_band_masks(prediction.probabilities, prediction.settings.bins, soft=True)
     wanted = dsp.apply_masks_istft(prediction.spec, masks, 2048, 512, length=mixture.shape[1])
     got = separator.separate(mixture, 44100, soft=True, segment_seconds=0.7).stems
     assert peak_difference(dict(zip(SOURCES, wanted, strict=True)), got) < ROUNDING
@@ -76,7 +76,7 @@ def test_stems_and_residual_null_against_the_mixture(
 def test_the_residual_is_what_the_masks_left(separator: Separator, mixture: np.ndarray) -> None:
     """The same residual by another way: the inverse of one minus the sum of the masks."""
     prediction = separator.predict(mixture, 44100)
-    masks = full_band_masks(prediction.probabilities[:, 0], prediction.settings.bins, soft=True)
+    masks = full_band_masks(prediction.probabilities, prediction.settings.bins, soft=True)
     left = 1 - masks.sum(axis=0, keepdims=True)
     (wanted,) = dsp.apply_masks_istft(prediction.spec, left, 2048, 512, length=mixture.shape[1])
     result = separator.separate(mixture, 44100, soft=True, segment_seconds=1.1)

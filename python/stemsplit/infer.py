@@ -11,12 +11,15 @@ import torch
 
 from stemsplit.errors import DeviceError, UsageError
 from stemsplit.models import load_network, quiet_torchscript
+from stemsplit.scheme import scheme_of
 
 FloatArray = npt.NDArray[np.float32]
 
-# Frames predicted at a time. On a CPU more of them gain nothing and cost memory.
+# Frames predicted at a time. On a CPU more of them gain the paper's network nothing and cost
+# memory; one that works on bands is light, and short pieces would compute much context.
 _CPU_FRAMES = 128
 _CUDA_FRAMES = 1024
+_BAND_FRAMES = 2048
 
 
 def choose_device(device: str) -> torch.device:
@@ -68,7 +71,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 class Predictor:
-    """A loaded network that predicts masks from magnitudes.
+    """A loaded network and its scheme.
 
     Parameters
     ----------
@@ -88,35 +91,41 @@ class Predictor:
     def __init__(self, card_path: Path, device: torch.device, precision: str = "auto") -> None:
         self._dtype = choose_precision(precision, device)
         self.card, network = load_network(card_path, device)
+        self.scheme = scheme_of(self.card)
         self.device = device
         network = network.to(self._dtype)
         # Channels last spares the convolutions a change of layout before and after each.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with quiet_torchscript():
             self._network = torch.jit.freeze(network)
-        self._frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
+        paper_frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
+        self._frames = _BAND_FRAMES if self.card.bands else paper_frames
 
-    def probabilities(self, magnitudes: FloatArray) -> FloatArray:
-        """Predict the masks of every frame that has its context.
+    def answers(self, seen: FloatArray) -> FloatArray:
+        """Run the network over every frame that has its context.
 
         Parameters
         ----------
-        magnitudes:
-            float32 (frames + 2 · context_frames, bins), as `features.network_magnitudes` gives
-            them; zeros stand for frames outside the song.
+        seen:
+            float32 (batch, frames + 2 · context_frames, ...), as the model's `scheme.Scheme` gives
+            it; zeros stand for frames outside the song.
 
         Returns
         -------
         numpy.ndarray
-            float32 (sources, frames, bins), 0 to 1.
+            float32 (batch, sources, ..., frames, bins or bands), 0 to 1.
         """
         context = 2 * self.card.context_frames
-        frames = len(magnitudes) - context
-        result = np.empty((len(self.card.sources), frames, self.card.bins), np.float32)
+        frames = seen.shape[1] - context
+        pieces = []
         for start in range(0, frames, self._frames):
             stop = min(start + self._frames, frames)
-            piece = torch.from_numpy(magnitudes[None, start : stop + context])
+            piece = seen[:, start : stop + context]
+            missing = -piece.shape[1] % self.card.frame_multiple
+            if missing:
+                padding = [(0, 0), (0, missing)] + [(0, 0)] * (piece.ndim - 2)
+                piece = np.pad(piece, padding)
             with torch.inference_mode():
-                masks = self._network(piece.to(self.device, self._dtype))
-            result[:, start:stop] = masks[0].float().cpu().numpy()
-        return result
+                answers = self._network(torch.from_numpy(piece).to(self.device, self._dtype))
+            pieces.append(answers[..., : stop - start, :].float().cpu().numpy())
+        return np.concatenate(pieces, axis=-2)

@@ -12,55 +12,64 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def full_band_masks(
-    probabilities: FloatArray, bins: int, *, soft: bool, out: FloatArray | None = None
+    known: FloatArray, bins: int, *, soft: bool, exclusive: bool = False
 ) -> FloatArray:
-    """Give the masks of all bins from the probabilities of the lowest ones.
+    """Give the masks of all bins from what the network says of the lowest ones.
 
-    Below the network's limit a mask is the probability (soft), or 1 where that is above one half
-    (hard, as in the paper). Above it, every frame follows the octave just below the limit: each
-    stem's mean probability there, divided by the sum over the stems, is its share of the band
-    above (soft), or the stem with the largest mean takes the band (hard). The shares sum to one,
-    so nothing above the limit is lost.
+    Below the network's limit a mask is the network's value (soft), or 1 where that is above one
+    half (hard, as in the paper), or where it is the largest of the stems' (hard and exclusive).
+    Above it, every frame follows the octave just below the limit: each stem's mean value there,
+    divided by the sum over the stems, is its share of the band above (soft), or the stem with the
+    largest mean takes the band (hard). The shares sum to one, so nothing above the limit is lost.
 
     Parameters
     ----------
-    probabilities:
-        float32 (stems, frames, network bins), 0 to 1.
+    known:
+        float32 (stems, channels, frames, network bins), 0 to 1.
     bins:
         Bins of the spectrogram, at least as many as the network's.
     soft:
-        Probabilities instead of 0 and 1.
-    out:
-        Where to write the result.
+        The network's values instead of 0 and 1.
+    exclusive:
+        A bin belongs to one stem when it is not soft.
 
     Returns
     -------
     numpy.ndarray
-        float32 (stems, 1, frames, bins).
+        float32 (stems, channels, frames, bins).
     """
-    stems, frames, known = probabilities.shape
-    masks = np.empty((stems, 1, frames, bins), np.float32) if out is None else out
-    below, above = masks[:, 0, :, :known], masks[:, 0, :, known:]
+    limit = known.shape[3]
+    if soft and bins == limit:
+        return known
+    masks = np.empty((*known.shape[:3], bins), np.float32)
+    below, above = masks[..., :limit], masks[..., limit:]
     if soft:
-        below[:] = probabilities
+        below[:] = known
+    elif exclusive:
+        below[:] = _largest(known)
     else:
-        np.greater(probabilities, THRESHOLD, out=below, casting="unsafe")
-    if bins > known:
-        shares = band_shares(probabilities)
-        if not soft:
-            shares = (shares.argmax(axis=0) == np.arange(stems)[:, None]).astype(np.float32)
-        above[:] = shares[..., None]
+        np.greater(known, THRESHOLD, out=below, casting="unsafe")
+    if bins > limit:
+        shares = band_shares(known)
+        above[:] = (shares if soft else _largest(shares))[..., None]
     return masks
 
 
-def band_shares(probabilities: FloatArray) -> FloatArray:
-    """Share of each stem in the band above the network's limit: float32 (stems, frames).
+def band_shares(known: FloatArray) -> FloatArray:
+    """Share of each stem in the band above the network's limit: float32 (stems, channels, frames).
 
-    The mean probability over the octave below the limit, divided by its sum over the stems; equal
+    The mean value over the octave below the limit, divided by its sum over the stems; equal
     shares where all of them are 0.
     """
-    octave = probabilities[:, :, probabilities.shape[2] // 2 :].mean(axis=2)
+    octave = known[..., known.shape[3] // 2 :].mean(axis=3)
     total = octave.sum(axis=0)
     shares: FloatArray = octave / np.where(total > 0, total, np.float32(1))
     shares[:, total == 0] = 1 / len(shares)
     return shares
+
+
+def _largest(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Where a stem's value is the largest, the first of equals: of the shape of the values."""
+    stems = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    largest: npt.NDArray[np.bool_] = values.argmax(axis=0) == stems
+    return largest

@@ -46,6 +46,11 @@ class ModelCard:
         Trainable parameters, all sources together.
     soft:
         Whether its masks are probabilities unless one asks otherwise.
+    bands, single_bands:
+        Bands of its input and output, and how many of the lowest are single bins; 0 for a network
+        that works on bins.
+    frame_multiple:
+        Its input's frames, context included, are a multiple of it.
     sha256:
         Of the weights file.
     data:
@@ -69,6 +74,9 @@ class ModelCard:
     parameters: int
     sha256: str
     soft: bool = False
+    bands: int = 0
+    single_bands: int = 0
+    frame_multiple: int = 1
     data: list[dict[str, Any]] = field(default_factory=list)
     licence: str = "unknown"
     training: dict[str, Any] = field(default_factory=dict)

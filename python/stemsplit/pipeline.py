@@ -22,11 +22,10 @@ import numpy.typing as npt
 from stemsplit import dsp
 from stemsplit.config import StftSettings
 from stemsplit.errors import UsageError
-from stemsplit.features import network_magnitudes
 from stemsplit.infer import Predictor
-from stemsplit.masks import full_band_masks
 from stemsplit.models import ModelCard
 from stemsplit.resample import Resampler
+from stemsplit.scheme import Scheme
 
 Audio = npt.NDArray[np.float32]
 
@@ -67,18 +66,18 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Analysed:
-    """Frames of a song: complex64 (channels, frames, bins), float32 (frames, network bins)."""
+    """Frames of a song: complex64 (channels, frames, bins), float32 (batch, frames, ...)."""
 
     spec: npt.NDArray[np.complex64]
-    magnitudes: Audio
+    seen: Audio
 
 
 @dataclass(frozen=True)
 class Masked:
-    """A segment: complex64 (channels, frames, bins), float32 (stems, frames, network bins)."""
+    """A segment: complex64 (channels, frames, bins), and what the network answers to it."""
 
     spec: npt.NDArray[np.complex64]
-    probabilities: Audio
+    answers: Audio
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Job:
 
     Attributes
     ----------
-    card:
+    card, scheme:
         The model's.
     sample_rate, channels:
         Of the song, in Hz and rows of every block.
@@ -98,6 +97,7 @@ class Job:
     """
 
     card: ModelCard
+    scheme: Scheme
     sample_rate: int
     channels: int
     threads: int | None
@@ -137,10 +137,7 @@ class Analyser:
             return self._seen(np.concatenate(last, axis=1))
 
     def _seen(self, spec: npt.NDArray[np.complex64]) -> Analysed:
-        card = self._job.card
-        return Analysed(
-            spec, network_magnitudes(spec, self._n_fft, card.bins, card.magnitude_power)
-        )
+        return Analysed(spec, self._job.scheme.see(spec, self._n_fft))
 
 
 class Masker:
@@ -160,35 +157,47 @@ class Masker:
     """
 
     def __init__(self, predictor: Predictor, segment_frames: int, watch: Stopwatch) -> None:
-        card = predictor.card
         self._predictor = predictor
-        self._segment = segment_frames
+        multiple = predictor.card.frame_multiple
+        self._segment = -(-segment_frames // multiple) * multiple
         self._watch = watch
-        self._context = card.context_frames
+        self._context = predictor.card.context_frames
         self._specs: list[npt.NDArray[np.complex64]] = []
-        # Zeros stand for the frames before the song, as the network's own padding would.
-        self._magnitudes = np.zeros((card.context_frames, card.bins), np.float32)
+        self._seen: list[Audio] = []
+        self._waiting = 0
 
     def process(self, frames: Analysed) -> Iterator[Masked]:
         """Take frames and give the segments they complete."""
+        if not self._seen:
+            # Zeros stand for the frames before the song, as the network's own padding would.
+            self._add(_silence(frames.seen, self._context))
         self._specs.append(frames.spec)
-        self._magnitudes = np.concatenate((self._magnitudes, frames.magnitudes))
-        while len(self._magnitudes) >= self._segment + 2 * self._context:
+        self._add(frames.seen)
+        while self._waiting >= self._segment + 2 * self._context:
             yield self._segment_of(self._segment)
 
     def finish(self) -> Iterator[Masked]:
         """Give what is left, with zeros for the frames after the song."""
-        self._magnitudes = np.pad(self._magnitudes, ((0, self._context), (0, 0)))
-        while len(self._magnitudes) > 2 * self._context:
-            yield self._segment_of(min(self._segment, len(self._magnitudes) - 2 * self._context))
+        self._add(_silence(self._seen[0], self._context))
+        while self._waiting > 2 * self._context:
+            yield self._segment_of(min(self._segment, self._waiting - 2 * self._context))
+
+    def _add(self, seen: Audio) -> None:
+        self._seen.append(seen)
+        self._waiting += seen.shape[1]
 
     def _segment_of(self, frames: int) -> Masked:
-        seen = self._magnitudes[: frames + 2 * self._context]
-        self._magnitudes = self._magnitudes[frames:]
+        seen = np.concatenate(self._seen, axis=1)
         spec = np.concatenate(self._specs, axis=1)
-        self._specs = [spec[:, frames:]]
+        self._seen, self._specs = [seen[:, frames:]], [spec[:, frames:]]
+        self._waiting -= frames
         with self._watch.stage("network"):
-            return Masked(spec[:, :frames], self._predictor.probabilities(seen))
+            answers = self._predictor.answers(seen[:, : frames + 2 * self._context])
+        return Masked(spec[:, :frames], answers)
+
+
+def _silence(seen: Audio, frames: int) -> Audio:
+    return np.zeros((seen.shape[0], frames, *seen.shape[2:]), np.float32)
 
 
 class Synthesiser:
@@ -211,7 +220,8 @@ class Synthesiser:
     def process(self, segment: Masked) -> Audio:
         """Take a segment; give float32 (stems, channels, samples)."""
         with self._job.watch.stage("masks + iSTFT"):
-            masks = full_band_masks(segment.probabilities, self._bins, soft=self._soft)
+            scheme, channels = self._job.scheme, self._job.channels
+            masks = scheme.masks(segment.answers, channels, self._bins, soft=self._soft)
             stems = self._istft.process(segment.spec, masks)
         return self._resampled(stems)
 
@@ -272,7 +282,8 @@ def separate_blocks(
     """
     if not segment_seconds > 0:
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
-    job = Job(predictor.card, sample_rate, channels, threads, watch or Stopwatch())
+    watch = watch or Stopwatch()
+    job = Job(predictor.card, predictor.scheme, sample_rate, channels, threads, watch)
     settings = job.card.settings
     segment_frames = max(1, round(segment_seconds * settings.sample_rate / settings.hop_length))
     masker = Masker(predictor, segment_frames, job.watch)

@@ -14,7 +14,6 @@ from stemsplit import dsp
 from stemsplit.audio import AudioReader
 from stemsplit.config import StftSettings
 from stemsplit.errors import AudioError
-from stemsplit.features import network_magnitudes
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
@@ -68,7 +67,8 @@ class Prediction:
     spec:
         complex64 (channels, frames, bins).
     probabilities:
-        float32 (sources, 1, frames, network bins): one mask for all channels, of the lowest bins.
+        float32 (sources, channels or 1, frames, network bins): masks of the lowest bins, one for
+        all channels where the model has no more.
     settings:
         Geometry of the spectrogram, at the rate the song is worked on.
     """
@@ -210,11 +210,11 @@ class Separator:
                 wanted=f"{self.settings.sample_rate} Hz, or that times a power of two",
             )
         spec = dsp.stft(mixture, settings.n_fft, settings.hop_length, threads=self.threads)
-        card = self.card
-        magnitudes = network_magnitudes(spec, settings.n_fft, card.bins, card.magnitude_power)
-        padding = (card.context_frames, card.context_frames)
-        probabilities = self.predictor.probabilities(np.pad(magnitudes, (padding, (0, 0))))
-        return Prediction(spec, probabilities[:, None], settings)
+        seen = self.predictor.scheme.see(spec, settings.n_fft)
+        context = self.card.context_frames
+        padding = [(0, 0), (context, context)] + [(0, 0)] * (seen.ndim - 2)
+        answers = self.predictor.answers(np.pad(seen, padding))
+        return Prediction(spec, self.predictor.scheme.known(answers, len(mixture)), settings)
 
     def separate_blocks(
         self,

@@ -1,0 +1,204 @@
+"""The compact network: masks of all stems, in bands, from stereo spectra in bands.
+
+A small U-Net of convolutions over bands and frames. Every level has convolutional blocks and a
+bottlenecked linear layer across all bands of a frame (TFC-TDF: Choi et al., "Investigating U-Nets
+with various intermediate blocks for spectrogram-based singing voice separation", ISMIR 2020); the
+middle sees further in time through dilation; skips multiply (as in KUIELab-MDX-Net, Kim et al.
+2021). A softmax over the stems makes the masks of a band sum to 1. It is not recurrent and
+normalises nothing over time, so its view is finite and a song in pieces gives the same masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name every torch user knows)
+
+FEATURES = 4
+"""Input channels: left, right, mid and side."""
+CHANNELS = 2
+"""Masked channels: left and right."""
+
+
+@dataclass(frozen=True)
+class UNetSize:
+    """How large a network is.
+
+    Attributes
+    ----------
+    bands:
+        Of its input and output, a multiple of ``2 ** levels``.
+    widths:
+        Channels of each level, the finest first; multiples of 16 suit processors.
+    blocks:
+        Convolutional blocks of each level but the last, on either side.
+    squeeze:
+        Width of the bottleneck of a level's linear layer across its bands.
+    dilations:
+        Of the middle's blocks, in its frames.
+    """
+
+    bands: int = 384
+    widths: tuple[int, ...] = (32, 40, 64)
+    blocks: int = 1
+    squeeze: tuple[int, ...] = (24, 24, 24)
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+
+    @property
+    def time_stride(self) -> int:
+        """Frames of the input per frame of the middle; inputs are a multiple of it long."""
+        return 1 << (len(self.widths) - 1)
+
+    @property
+    def context_frames(self) -> int:
+        """Frames a mask depends on at each side, rounded up to a multiple of `time_stride`."""
+        outer = sum(2 * 2 * self.blocks << level for level in range(len(self.widths) - 1))
+        inner = sum(self.dilations) * self.time_stride
+        view = 1 + outer + inner + self.time_stride - 1
+        return -(-view // self.time_stride) * self.time_stride
+
+
+class _Conv(nn.Sequential):
+    """A 3×3 convolution with batch normalisation, which folds into it, and without a ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(
+                inputs, outputs, 3, padding=(1, dilation), dilation=(1, dilation), bias=False
+            ),
+            nn.BatchNorm2d(outputs),
+        )
+
+
+class _AcrossBands(nn.Module):
+    """A residual bottleneck across the bands of each frame and channel."""
+
+    def __init__(self, bands: int, squeeze: int) -> None:
+        super().__init__()
+        self.squeeze_weight = nn.Parameter(torch.randn(squeeze, bands) * (2 / bands) ** 0.5)
+        self.squeeze_bias = nn.Parameter(torch.zeros(squeeze, 1))
+        self.expand_weight = nn.Parameter(torch.randn(bands, squeeze) * 0.2 * squeeze**-0.5)
+        self.expand_bias = nn.Parameter(torch.zeros(bands, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In channels-last memory this is a view: bands, then frames and channels together.
+        batch, channels, bands, frames = x.shape
+        flat = x.permute(0, 2, 3, 1).reshape(batch, bands, frames * channels)
+        h = F.relu(torch.matmul(self.squeeze_weight, flat) + self.squeeze_bias)
+        flat = flat + torch.matmul(self.expand_weight, h) + self.expand_bias
+        return flat.reshape(batch, bands, frames, channels).permute(0, 3, 1, 2)
+
+
+class _Block(nn.Module):
+    """Two convolutions around a residual, then a look across all bands."""
+
+    def __init__(self, width: int, bands: int, squeeze: int) -> None:
+        super().__init__()
+        self.first = _Conv(width, width)
+        self.second = _Conv(width, width)
+        self.across = _AcrossBands(bands, squeeze)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.second(F.relu(self.first(x)))
+        out: Tensor = self.across(F.relu(x + h))
+        return out
+
+
+class _Middle(nn.Module):
+    """A dilated convolution around a residual, then a look across all bands."""
+
+    def __init__(self, width: int, bands: int, squeeze: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = _Conv(width, width, dilation)
+        self.across = _AcrossBands(bands, squeeze)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.across(x + F.relu(self.conv(x)))
+        return out
+
+
+class BandUNet(nn.Module):
+    """Masks of all stems from stereo spectra, both in bands.
+
+    Parameters
+    ----------
+    stems:
+        How many.
+    size:
+        See `UNetSize`.
+    """
+
+    def __init__(self, stems: int, size: UNetSize) -> None:
+        super().__init__()
+        self.stems = stems
+        self.channels = CHANNELS
+        self.context = size.context_frames
+        widths = size.widths
+        bands = [size.bands // 2 ** (level + 1) for level in range(len(widths))]
+        self.scale = nn.Parameter(torch.ones(1, FEATURES, size.bands, 1))
+        self.shift = nn.Parameter(torch.zeros(1, FEATURES, size.bands, 1))
+        self.begin = nn.Sequential(
+            nn.Conv2d(FEATURES, widths[0], (4, 3), (2, 1), (1, 1), bias=False),
+            nn.BatchNorm2d(widths[0]),
+        )
+        outer = list(zip(widths[:-1], bands[:-1], size.squeeze[:-1], strict=True))
+        self.down = nn.ModuleList(
+            nn.Sequential(*[_Block(*level) for _ in range(size.blocks)]) for level in outer
+        )
+        self.shrink = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(wide, wider, 2, 2, bias=False), nn.BatchNorm2d(wider))
+            for wide, wider in pairwise(widths)
+        )
+        self.middle = nn.Sequential(
+            *[_Middle(widths[-1], bands[-1], size.squeeze[-1], d) for d in size.dilations]
+        )
+        self.grow = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(wider, wide, 2, 2, bias=False), nn.BatchNorm2d(wide))
+            for wide, wider in reversed(list(pairwise(widths)))
+        )
+        self.up = nn.ModuleList(
+            nn.Sequential(*[_Block(*level) for _ in range(size.blocks)])
+            for level in reversed(outer)
+        )
+        self.end = nn.ConvTranspose2d(widths[0], stems * CHANNELS, (2, 1), (2, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the masks of every frame that has its context.
+
+        Parameters
+        ----------
+        features:
+            Floats (batch, frames, 4, bands): compressed magnitudes of left, right, mid and side;
+            frames a multiple of `UNetSize.time_stride`, more than twice the context.
+
+        Returns
+        -------
+        Tensor
+            Floats (batch, stems, 2 channels, frames - 2 · context, bands), 0 to 1, that sum to 1
+            over the stems.
+        """
+        masks = self.masks(features)
+        return masks[:, :, :, self.context : masks.shape[3] - self.context]
+
+    def masks(self, features: Tensor) -> Tensor:
+        """Give the masks of every frame, with silence beyond the first and the last."""
+        logits = self.logits(features.permute(0, 2, 3, 1))
+        return torch.softmax(logits.float(), dim=1).transpose(3, 4).contiguous()
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames)."""
+        x: Tensor = features * self.scale + self.shift
+        x = F.relu(self.begin(x.contiguous(memory_format=torch.channels_last)))
+        skips: list[Tensor] = []
+        for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
+            x = blocks(x)
+            skips.append(x)
+            x = F.relu(shrink(x))
+        x = self.middle(x)
+        for grow, blocks in zip(self.grow, self.up):  # noqa: B905
+            x = blocks(F.relu(grow(x)) * skips.pop())
+        y: Tensor = self.end(x)
+        return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
