@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,20 +12,58 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, Track, read_track
-from stemsplit.errors import InputError
+from stemsplit.errors import InputError, UsageError
 
 _FULL_SCALE = 32767
 _ACTIVE_BLOCK_SECONDS = 0.5
 _ACTIVE_DB = -60.0
 # Mean levels of MUSDB18's stems, RMS in dB of full scale, in the order of SOURCES.
 _TYPICAL_DB = (-22.0, -24.0, -24.0, -23.0)
-_LEVEL_SPREAD_DB = 4.0
-_COHERENT_SHARE = 0.5
-_ABSENT_SHARE = 0.1
 _EXCERPT_TRIES = 8
+_OCTAVES_HZ = 62.5 * 2.0 ** np.arange(9)
+
+
+@dataclass(frozen=True)
+class RemixSettings:
+    """How examples are drawn.
+
+    Attributes
+    ----------
+    coherent:
+        Share of examples whose stems come from one moment of one song.
+    absent:
+        How often a source is missing from the other examples.
+    level_spread_db, gain_spread_db:
+        Standard deviations of each stem's level around the typical one of its source, and of the
+        whole example's gain.
+    swap, flip:
+        How often a stem's channels change places, and its polarity its sign.
+    varispeed:
+        Largest change of speed, and with it of pitch, as on tape: 0.12 is up to 12 % either way.
+        All stems of a coherent example change alike.
+    equalise_db:
+        Standard deviation of each stem's random tone: gains an octave apart, lines between them.
+    """
+
+    coherent: float = 0.5
+    absent: float = 0.1
+    level_spread_db: float = 4.0
+    gain_spread_db: float = 4.0
+    swap: float = 0.5
+    flip: float = 0.5
+    varispeed: float = 0.0
+    equalise_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("coherent", "absent", "swap", "flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
+        if not 0 <= self.varispeed <= 0.5:
+            raise UsageError("bad varispeed", got=self.varispeed, wanted="0 to 0.5")
 
 
 @dataclass(frozen=True)
@@ -54,12 +93,16 @@ class StoredStem:
 
 @dataclass(frozen=True)
 class StoredTrack:
-    """A track of the store: its stems by source (absent ones left out), length and rate."""
+    """A track of the store: its stems by source (absent ones left out), length and rate.
+
+    ``weight`` says how often it is drawn, relative to others of its length.
+    """
 
     name: str
     samples: int
     sample_rate: int
     stems: dict[str, StoredStem]
+    weight: float = 1.0
 
 
 def store_tracks(
@@ -138,17 +181,30 @@ def active_level_db(stem: Audio, sample_rate: int) -> float | None:
 class Remixer:
     """Draws training examples: four stems of one moment of a song, or of four songs.
 
-    Half of the examples are coherent (all stems from one song at one time), half mix songs, where
-    a source is sometimes absent. Every stem is brought to the typical level of its source with a
-    normal spread of 4 dB, and channels and polarity are swapped at random; the whole example gets
-    a random gain with the same spread. Songs are drawn in proportion to the square root of their
-    length, and moments in which the stem sounds are preferred.
+    Every stem is brought to the typical level of its source, with a spread. Songs are drawn in
+    proportion to their weight times the square root of their length, and moments in which the
+    stem sounds are preferred. An example depends on its seed alone, never on what was drawn before.
 
-    An example depends on its seed alone, never on what was drawn before.
+    Parameters
+    ----------
+    tracks:
+        To draw from.
+    samples:
+        Length of an example.
+    settings:
+        See `RemixSettings`.
+
+    Raises
+    ------
+    InputError
+        No track has one of the sources.
     """
 
-    def __init__(self, tracks: list[StoredTrack], samples: int) -> None:
+    def __init__(
+        self, tracks: list[StoredTrack], samples: int, settings: RemixSettings | None = None
+    ) -> None:
         self.samples = samples
+        self.settings = settings or RemixSettings()
         self._by_source = {
             source: [track for track in tracks if source in track.stems] for source in SOURCES
         }
@@ -162,23 +218,30 @@ class Remixer:
     def example(self, seed: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Draw an example: float32 (4 stems, 2 channels, samples), in the order of `SOURCES`."""
         rng = np.random.default_rng(seed)
+        settings = self.settings
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
         song = None
-        if rng.random() < _COHERENT_SHARE:
+        if rng.random() < settings.coherent:
             track = _draw(self._tracks, rng)
-            song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng))
+            speed = self._speed(rng)
+            song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng), speed)
         for index, source in enumerate(SOURCES):
             if song is None:
-                if rng.random() < _ABSENT_SHARE:
+                if rng.random() < settings.absent:
                     continue
                 track = _draw(self._by_source[source], rng)
-                start = self._moment(track, source, rng)
+                start, speed = self._moment(track, source, rng), self._speed(rng)
             else:
-                track, start = song
+                track, start, speed = song
             if source in track.stems:
-                stems[index] = self._augmented(track.stems[source], index, start, rng)
-        stems *= np.float32(10 ** (rng.normal(0, _LEVEL_SPREAD_DB) / 20))
+                stems[index] = self._augmented(track, index, start, speed, rng)
+        stems *= np.float32(10 ** (rng.normal(0, settings.gain_spread_db) / 20))
         return stems
+
+    def _speed(self, rng: np.random.Generator) -> float:
+        """Draw how many of a track's samples make one of the example."""
+        limit = self.settings.varispeed
+        return float(1 + rng.uniform(-limit, limit)) if limit else 1.0
 
     def _moment(self, track: StoredTrack, source: str, rng: np.random.Generator) -> int:
         """Draw a start at which the source sounds, or the last try."""
@@ -191,19 +254,44 @@ class Remixer:
         return start
 
     def _augmented(
-        self, stem: StoredStem, index: int, start: int, rng: np.random.Generator
+        self, track: StoredTrack, index: int, start: int, speed: float, rng: np.random.Generator
     ) -> Audio:
-        gain_db = rng.normal(0, _LEVEL_SPREAD_DB)
+        stem = track.stems[SOURCES[index]]
+        gain_db = rng.normal(0, self.settings.level_spread_db)
         if stem.level_db is not None:
             gain_db += _TYPICAL_DB[index] - stem.level_db
-        swap, flip = rng.random(2) < 0.5
-        audio = stem.read(start, self.samples)
-        audio = np.broadcast_to(audio[:2], (2, self.samples))
+        swap, flip = rng.random(2) < (self.settings.swap, self.settings.flip)
+        audio = stem.read(start, math.ceil(self.samples * speed))
+        if speed != 1:
+            audio = soxr.resample(audio.T, speed, 1, quality="HQ").T
+            audio = np.pad(audio, ((0, 0), (0, max(0, self.samples - audio.shape[1]))))
+        audio = np.broadcast_to(audio[:2, : self.samples], (2, self.samples))
+        if self.settings.equalise_db:
+            audio = _equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
         factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
         augmented: Audio = (audio[::-1] if swap else audio) * factor
         return augmented
 
 
+def _equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:
+    """Change the tone by random gains at octaves, linear in dB and octaves between them."""
+    gains_db = rng.normal(0, spread_db, len(_OCTAVES_HZ))
+    frequencies = np.fft.rfftfreq(audio.shape[1], 1 / sample_rate)
+    curve_db = np.interp(np.log2(np.maximum(frequencies, 1)), np.log2(_OCTAVES_HZ), gains_db)
+    spectrum = np.fft.rfft(audio) * (10 ** (curve_db / 20)).astype(np.float32)
+    equalised: Audio = np.fft.irfft(spectrum, audio.shape[1]).astype(np.float32)
+    return equalised
+
+
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:
-    weights = np.sqrt([track.samples for track in tracks])
+    weights = np.array([track.weight * math.sqrt(track.samples) for track in tracks])
     return tracks[int(rng.choice(len(tracks), p=weights / weights.sum()))]
+
+
+def read_stems(track: StoredTrack) -> npt.NDArray[np.float32]:
+    """Read a track's stems whole: float32 (4 stems, 2 channels, samples), as `SOURCES` orders."""
+    stems = np.zeros((len(SOURCES), 2, track.samples), np.float32)
+    for index, source in enumerate(SOURCES):
+        if source in track.stems:
+            stems[index] = track.stems[source].read(0, track.samples)[:2]
+    return stems

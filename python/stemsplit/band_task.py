@@ -1,0 +1,193 @@
+"""What the compact network is taught: batches of remixes in bands, its loss, its validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stemsplit import dsp
+from stemsplit.bands import Bands, band_features
+from stemsplit.config import SOURCES, StftSettings
+from stemsplit.errors import UsageError
+from stemsplit.remix import Remixer, RemixSettings, StoredTrack, read_stems
+from stemsplit.training import Validation
+from stemsplit.unet import BandUNet, UNetSize
+
+_FLOOR = 1e-2  # of the mixture's energy: how quiet an error has to be to count no more
+_LOUDNESS = 1e-7  # of a full-scale sine's magnitude, squared: below it a band is silence
+
+
+@dataclass(frozen=True)
+class BandSettings:
+    """What the compact network's training depends on beside `stemsplit.training`.
+
+    Attributes
+    ----------
+    batch_size, frames:
+        Excerpts in a step, and frames of an excerpt.
+    size:
+        The network's.
+    single_bands:
+        So many of its lowest bands are single bins.
+    ratio_weight:
+        Share of the logarithmic error in the loss, see `BandTask.loss`.
+    sample_rate, n_fft, hop_length:
+        The spectrogram.
+    magnitude_power:
+        Exponent the input magnitudes are compressed with.
+    """
+
+    batch_size: int = 8
+    frames: int = 128
+    size: UNetSize = field(default_factory=UNetSize)
+    single_bands: int = 204
+    ratio_weight: float = 0.1
+    sample_rate: int = 44100
+    n_fft: int = 4096
+    hop_length: int = 1024
+    magnitude_power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError("bad batch_size", got=self.batch_size, wanted="at least 1")
+        stride = self.size.time_stride
+        if self.frames < stride or self.frames % stride:
+            raise UsageError("bad frames", got=self.frames, wanted=f"a multiple of {stride}")
+
+    @property
+    def stft(self) -> StftSettings:
+        """The spectrogram's geometry."""
+        return StftSettings(self.sample_rate, self.n_fft, self.hop_length)
+
+    @property
+    def bands(self) -> Bands:
+        """The bands of its bins."""
+        return Bands(self.stft.bins, self.size.bands, self.single_bands)
+
+
+class BandTask:
+    """The compact network's part in a training.
+
+    A batch is: features (batch, frames, 4, bands), and by band the energies of the stems, their
+    products with the mixture (both batch, stems, 2 channels, frames, bands), and the mixture's
+    energies (batch, 2, frames, bands), all float32. With the mask constant in a band, the
+    error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step needs no bins.
+    """
+
+    architecture = "band-unet"
+
+    def __init__(
+        self,
+        settings: BandSettings,
+        tracks: list[StoredTrack],
+        valid: list[StoredTrack],
+        *,
+        seed: int,
+        remix: RemixSettings | None = None,
+    ) -> None:
+        self.settings = settings
+        self._bands = settings.bands
+        self._valid = valid
+        self._seed = seed
+        self._remixer = Remixer(tracks, (settings.frames - 1) * settings.hop_length, remix)
+
+    def first_network(self) -> nn.Module:
+        """Draw the network a training begins with."""
+        torch.manual_seed(self._seed)
+        return BandUNet(len(SOURCES), self.settings.size)
+
+    def at_step(self, network: nn.Module, _step: int) -> nn.Module:
+        """Give the network to train from a step on: always the same here."""
+        return network
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Make a step's batch; it depends on the seed and the step alone."""
+        examples = [
+            self._measured(self._remixer.example((self._seed, step, index)))
+            for index in range(self.settings.batch_size)
+        ]
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        """Give the loss of a batch.
+
+        Two parts: the error's magnitude summed over bands and frames, as a share of the
+        mixture's; and the logarithm of the error's energy over the stem's, each with a floor of
+        one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
+        made of, which lets quiet stems count as much as loud ones.
+        """
+        features, energy, product, mixture = batch
+        masks = cast(BandUNet, network).masks(features)
+        error = _error(masks, energy, product, mixture)
+        magnitude = error.add(_LOUDNESS).sqrt().sum((1, 2, 3, 4))
+        share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
+        floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
+        ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
+        return share.mean() + self.settings.ratio_weight * ratio.log().mean()
+
+    def validate(self, network: nn.Module) -> Validation | None:
+        """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
+
+        With masks constant in a band, so a little off the figure that `stemsplit evaluate` gives.
+        The loss is the negative mean over the stems.
+        """
+        if not self._valid:
+            return None
+        stride = self.settings.size.time_stride
+        ratios: dict[str, list[float]] = {source: [] for source in SOURCES}
+        for track in self._valid:
+            parts = self._measured(read_stems(track))
+            frames = len(parts[0]) // stride * stride
+            parts = (parts[0][:frames], *(part[..., :frames, :] for part in parts[1:]))
+            device = next(network.parameters()).device
+            batch = (torch.from_numpy(part[None]).to(device) for part in parts)
+            features, energy, product, mixture = batch
+            with torch.inference_mode():
+                error = _error(cast(BandUNet, network).masks(features), energy, product, mixture)
+            wanted, got = energy.double().sum((0, 2, 3, 4)), error.double().sum((0, 2, 3, 4))
+            for source, one, other in zip(SOURCES, wanted.tolist(), got.tolist(), strict=True):
+                if one > 0:
+                    ratios[source].append(10 * float(np.log10(one / max(other, 1e-12))))
+        means = {source: float(np.mean(values)) for source, values in ratios.items() if values}
+        return Validation(-float(np.mean(list(means.values()))), {"sdr": means})
+
+    def card_facts(self) -> dict[str, Any]:
+        """Give what the model's card says of its input and output."""
+        settings = self.settings
+        return {
+            "sample_rate": settings.sample_rate,
+            "n_fft": settings.n_fft,
+            "hop_length": settings.hop_length,
+            "bins": settings.stft.bins,
+            "bands": settings.size.bands,
+            "single_bands": settings.single_bands,
+            "context_frames": settings.size.context_frames,
+            "frame_multiple": settings.size.time_stride,
+            "magnitude_power": settings.magnitude_power,
+            "soft": True,
+        }
+
+    def finished(self, network: nn.Module) -> nn.Module:
+        """Give the network to export."""
+        return network
+
+    def _measured(self, stems: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Transform stems, float32 (stems, 2, samples), and measure them by band."""
+        settings = self.settings
+        spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
+        mixture = spec.sum(axis=0)
+        features = band_features(mixture, self._bands, settings.n_fft, settings.magnitude_power)
+        scale = np.float32(16 / settings.n_fft**2)
+        energy = self._bands.sums(spec, spec) * scale
+        product = np.stack([self._bands.sums(stem, mixture) for stem in spec]) * scale
+        total = self._bands.sums(mixture, mixture) * scale
+        return features.transpose(1, 0, 2), energy, product, total
+
+
+def _error(masks: Tensor, energy: Tensor, product: Tensor, mixture: Tensor) -> Tensor:
+    """Energy of the error of each stem: (batch, stems, 2, frames, bands)."""
+    return (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)

@@ -1,0 +1,301 @@
+"""Training recipes: a TOML file, checked key by key, and the training it describes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stemsplit.dataset import find_tracks
+from stemsplit.errors import InputError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    from stemsplit.models import ModelCard
+    from stemsplit.remix import StoredTrack
+    from stemsplit.training import Training
+
+ARCHITECTURES = ("paper", "band-unet")
+_TABLES = ("training", "network", "remix")
+
+_Settings = TypeVar("_Settings")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A collection to train on.
+
+    Attributes
+    ----------
+    path:
+        A folder in a layout of MUSDB18, see `stemsplit.dataset`. In a file, from its folder.
+    weight:
+        How often its songs are drawn, relative to those of other sources.
+    name, licence:
+        For the model's card.
+    """
+
+    path: str
+    weight: float = 1.0
+    name: str = ""
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise UsageError("bad weight", got=self.weight, wanted="more than 0")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training is made of.
+
+    Attributes
+    ----------
+    architecture:
+        ``band-unet`` (the compact network) or ``paper``.
+    description, licence:
+        For the model's card.
+    data:
+        Collections.
+    training:
+        Keys of `stemsplit.training.LoopSettings`.
+    network:
+        Keys of `stemsplit.band_task.BandSettings` or `stemsplit.paper_task.PaperSettings`.
+    remix:
+        Keys of `stemsplit.remix.RemixSettings`.
+    """
+
+    architecture: str = "band-unet"
+    description: str = ""
+    licence: str = "unknown"
+    data: tuple[DataSource, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    remix: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            wanted = " or ".join(ARCHITECTURES)
+            raise UsageError("bad architecture", got=self.architecture, wanted=wanted)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is no TOML.
+    UsageError
+        A key or value that cannot be meant.
+    """
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read recipe {path}", got=error, wanted="a TOML file") from error
+    data = facts.pop("data", [])
+    if not isinstance(data, list):
+        raise UsageError("bad data", got=data, wanted="tables headed [[data]]")
+    sources = [settings_from(DataSource, entry, "[[data]]") for entry in data]
+    placed = [dataclasses.replace(s, path=str(path.parent / s.path)) for s in sources]
+    return settings_from(Recipe, {**facts, "data": tuple(placed)}, str(path))
+
+
+def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Give the recipe with changes such as ``training.steps=100``, values as in TOML.
+
+    Raises
+    ------
+    UsageError
+        A change of another form.
+    """
+    tables = {name: dict(getattr(recipe, name)) for name in _TABLES}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        table, _, name = key.strip().partition(".")
+        if not (equals and name and table in tables):
+            wanted = ", ".join(f"{name}.KEY=VALUE" for name in _TABLES)
+            raise UsageError("bad --set", got=change, wanted=wanted)
+        try:
+            tables[table][name] = tomllib.loads(f"value = {value}")["value"]
+        except ValueError:
+            tables[table][name] = value.strip()
+    return dataclasses.replace(
+        recipe, training=tables["training"], network=tables["network"], remix=tables["remix"]
+    )
+
+
+def settings_from(kind: type[_Settings], values: Any, where: str) -> _Settings:
+    """Make a settings dataclass of a table, nested ones of nested tables.
+
+    Raises
+    ------
+    UsageError
+        An unknown key, or a value of another type.
+    """
+    if not isinstance(values, dict):
+        raise UsageError(f"bad {where}", got=values, wanted="a table")
+    types = typing.get_type_hints(kind)
+    known: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in types:
+            raise UsageError(f"unknown key in {where}", got=key, wanted=", ".join(sorted(types)))
+        known[key] = _typed(types[key], value, f"{where}: {key}")
+    try:
+        return kind(**known)
+    except TypeError as error:  # a key that must be there is not
+        raise UsageError(f"bad {where}", got=error) from error
+
+
+def _typed(wanted: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        return settings_from(wanted, value, where)
+    if typing.get_origin(wanted) is tuple:
+        return tuple(value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = typing.get_origin(wanted) or wanted
+    if not isinstance(value, plain):
+        raise UsageError(f"bad {where}", got=repr(value), wanted=f"{plain.__name__}")
+    return value
+
+
+def stored(
+    recipe: Recipe, valid: Sequence[Path], store: Path, on_track: Callable[[int, int], None]
+) -> tuple[list[StoredTrack], list[StoredTrack]]:
+    """Decode a recipe's songs and the validation songs into a store, once.
+
+    Parameters
+    ----------
+    recipe:
+        Its data.
+    valid:
+        Collections of validation songs.
+    store:
+        Folder, see `stemsplit.remix.store_tracks`.
+    on_track:
+        Called with the songs done and their total.
+
+    Raises
+    ------
+    UsageError
+        No data, or a song that stands on both sides.
+    InputError, AudioError
+        A collection cannot be read.
+    """
+    from stemsplit.remix import store_tracks
+
+    if not recipe.data:
+        raise UsageError("no data to train on", wanted="a folder, or [[data]] in the recipe")
+    found = [(t, s.weight) for s in recipe.data for t in find_tracks(Path(s.path))]
+    held = [track for folder in valid for track in find_tracks(folder)]
+    shared = {track.name for track, _ in found} & {track.name for track in held}
+    if shared:
+        raise UsageError(
+            "songs stand in both training and validation",
+            got=", ".join(sorted(shared)),
+            remedy="remove them from one",
+        )
+    count = iter(range(1, len(found) + len(held) + 1))
+
+    def step(_track: object) -> None:
+        on_track(next(count), len(found) + len(held))
+
+    tracks = store_tracks([track for track, _ in found], store, step)
+    weights = [weight for _, weight in found]
+    weighted = [
+        dataclasses.replace(track, weight=weight)
+        for track, weight in zip(tracks, weights, strict=True)
+    ]
+    return weighted, store_tracks(held, store, step)
+
+
+def training_of(
+    recipe: Recipe,
+    tracks: list[StoredTrack],
+    valid: list[StoredTrack],
+    folder: Path,
+    *,
+    device: torch.device | None = None,
+    resume: bool = False,
+) -> Training:
+    """Set a recipe's training up.
+
+    Raises
+    ------
+    UsageError
+        Bad settings; a resumed training with other ones.
+    InputError, OutputError
+        See `stemsplit.training.Training`; tracks of another sample rate.
+    """
+    from stemsplit.band_task import BandSettings, BandTask
+    from stemsplit.paper_task import PaperSettings, PaperTask
+    from stemsplit.remix import RemixSettings
+    from stemsplit.training import LoopSettings, Task, Training
+
+    loop = settings_from(LoopSettings, recipe.training, "[training]")
+    remix = settings_from(RemixSettings, recipe.remix, "[remix]")
+    task: Task
+    if recipe.architecture == "paper":
+        paper = settings_from(PaperSettings, recipe.network, "[network]")
+        _check_rates([*tracks, *valid], paper.sample_rate)
+        task = PaperTask(paper, tracks, valid, seed=loop.seed, remix=remix)
+    else:
+        band = settings_from(BandSettings, recipe.network, "[network]")
+        _check_rates([*tracks, *valid], band.sample_rate)
+        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix)
+    facts = {
+        "architecture": recipe.architecture,
+        "network": dataclasses.asdict(task.settings),
+        "remix": dataclasses.asdict(remix),
+    }
+    return Training(task, folder, loop, device=device, resume=resume, facts=facts)
+
+
+def export(training: Training, recipe: Recipe, network: torch.nn.Module, path: Path) -> ModelCard:
+    """Write a finished training's network and its card, and give the card."""
+    from stemsplit.config import SOURCES
+    from stemsplit.models import ModelCard, save_model
+
+    finished = training.task.finished(network.cpu())
+    data = [dataclasses.asdict(source) for source in recipe.data]
+    for entry in data:
+        entry["name"] = entry["name"] or Path(entry.pop("path")).name
+        entry.pop("path", None)
+    best = training.best
+    card = ModelCard(
+        name=path.stem,
+        description=recipe.description or f"a network of the kind {recipe.architecture}",
+        architecture=recipe.architecture,
+        sources=SOURCES,
+        parameters=sum(weight.numel() for weight in finished.parameters()),
+        sha256="",
+        data=data,
+        licence=recipe.licence,
+        training=training.facts,
+        validation={"loss": best.loss, **best.figures} if best else {},
+        **training.task.card_facts(),
+    )
+    return save_model(finished, card, path)
+
+
+def _check_rates(tracks: list[StoredTrack], sample_rate: int) -> None:
+    for track in tracks:
+        if track.sample_rate != sample_rate:
+            raise InputError(
+                f"track {track.name} has another sample rate",
+                got=f"{track.sample_rate} Hz",
+                wanted=f"{sample_rate} Hz",
+                remedy="resample the collection first",
+            )

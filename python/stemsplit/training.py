@@ -1,0 +1,325 @@
+"""The training loop: steps, schedule, averaged weights, validation, checkpoints, for any task."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.files import replaced
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+_CLIP_NORM = 5.0
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What a training's result depends on, apart from its task, data, device and thread count.
+
+    Attributes
+    ----------
+    steps:
+        Optimiser steps in all.
+    learning_rate:
+        Its peak: it rises linearly over ``warmup`` steps and falls to zero along a cosine.
+    weight_decay:
+        Of AdamW.
+    average:
+        Decay a step of the exponentially averaged weights, which validation and export take; 0
+        takes the weights as they are. It begins lower, as long as the average holds few steps.
+    validate_every:
+        Steps between validations, each followed by a checkpoint.
+    patience:
+        Validations without a better one that end the training early; 0 never does.
+    precision:
+        ``float32``, or ``bfloat16`` for mixed precision.
+    seed:
+        Of the first weights, the remixes and the dropout.
+    """
+
+    steps: int = 4000
+    learning_rate: float = 2e-3
+    warmup: int = 100
+    weight_decay: float = 1e-2
+    average: float = 0.0
+    validate_every: int = 250
+    patience: int = 0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "validate_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
+        if not 0 <= self.average < 1:
+            raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
+        if self.precision not in ("float32", "bfloat16"):
+            raise UsageError("bad precision", got=self.precision, wanted="float32 or bfloat16")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures over the validation songs, without remixing.
+
+    Attributes
+    ----------
+    loss:
+        What chooses the best weights: less is better.
+    figures:
+        By name and source.
+    """
+
+    loss: float
+    figures: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """One finished step: its number from 1, loss, rate, seconds, and a validation if due."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    validation: Validation | None
+
+
+class Task(Protocol):
+    """What a training needs to know of the network it trains."""
+
+    architecture: str
+
+    def first_network(self) -> nn.Module:
+        """Draw the network a training begins with."""
+
+    def at_step(self, network: nn.Module, step: int) -> nn.Module:
+        """Give the network to train from a step on: the same, or one made of it."""
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Make a step's batch, on the CPU; it depends on the seed and the step alone."""
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        """Give the loss of a batch, a scalar."""
+
+    def validate(self, network: nn.Module) -> Validation | None:
+        """Measure the network, in evaluation mode; None without validation songs."""
+
+    def card_facts(self) -> dict[str, Any]:
+        """Give what the model's card says of its input and output."""
+
+    def finished(self, network: nn.Module) -> nn.Module:
+        """Give the network to export, from a trained one in evaluation mode."""
+
+
+class Training:
+    """A training run in a folder, from its beginning or from its last checkpoint.
+
+    The folder holds ``checkpoint.pt`` (weights, optimiser, step) and ``best.pt`` (the weights with
+    the lowest validation loss), both written atomically. A step's batch and dropout depend on the
+    seed and the step alone, so a run that was killed and resumed on the same kind of device with
+    as many threads ends bit for bit where an undisturbed one ends.
+
+    Parameters
+    ----------
+    task:
+        What is trained.
+    folder:
+        The run's folder.
+    settings:
+        See `LoopSettings`.
+    device:
+        Where to train.
+    resume:
+        Go on from the folder's checkpoint. Without it, a folder that has one is refused.
+    facts:
+        Further settings, which a resumed training must share; `facts` holds them all afterwards.
+
+    Raises
+    ------
+    OutputError
+        A checkpoint is there and ``resume`` is False.
+    UsageError
+        The checkpoint was made with other settings.
+    InputError
+        ``resume`` without a checkpoint.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        folder: Path,
+        settings: LoopSettings,
+        *,
+        device: torch.device | None = None,
+        resume: bool = False,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.task = task
+        self.settings = settings
+        self.folder = folder
+        self.device = device or torch.device("cpu")
+        self.step = 0
+        self.best_loss = math.inf
+        self.best: Validation | None = None
+        self._stale = 0
+        self.facts = {"training": dataclasses.asdict(settings), **(facts or {})}
+        self._fingerprint = json.dumps(self.facts)
+        self._use(task.first_network())
+        self._begin(resume)
+
+    def run(self, on_event: Callable[[TrainingEvent], None] | None = None) -> nn.Module:
+        """Train to the last step and give the best network, in evaluation mode."""
+        with ThreadPoolExecutor(1) as ahead:
+            batch = ahead.submit(self.task.batch, self.step)
+            while self.step < self.settings.steps and not self._out_of_patience:
+                started = time.perf_counter()
+                ready = batch.result()
+                batch = ahead.submit(self.task.batch, self.step + 1)
+                loss = self._train_step(ready)
+                self.step += 1
+                due = self.step % self.settings.validate_every == 0
+                validation = None
+                if due or self.step == self.settings.steps:
+                    validation = self._validate_and_save()
+                if on_event is not None:
+                    rate = self.settings.rate_at(self.step - 1)
+                    seconds = time.perf_counter() - started
+                    settings = self.settings
+                    on_event(
+                        TrainingEvent(self.step, settings.steps, loss, rate, seconds, validation)
+                    )
+        state = _load(self.folder / BEST)
+        network = self.task.at_step(self.task.first_network(), state["step"] - 1)
+        network.load_state_dict(state["network"])
+        return network.eval()
+
+    @property
+    def _out_of_patience(self) -> bool:
+        return 0 < self.settings.patience <= self._stale
+
+    def _use(self, network: nn.Module) -> None:
+        """Train a network from here on, with a fresh optimiser."""
+        self.network = network.to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval() if self.settings.average else None
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+
+    def _advance(self, step: int) -> None:
+        network = self.task.at_step(self.network, step)
+        if network is not self.network:
+            self._use(network)
+
+    def _begin(self, resume: bool) -> None:
+        path = self.folder / CHECKPOINT
+        if not resume:
+            if path.exists():
+                raise OutputError(
+                    f"{self.folder} holds a training already",
+                    remedy="pass --resume to go on with it, or choose another folder",
+                )
+            return
+        if not path.exists():
+            raise InputError(f"nothing to resume in {self.folder}", wanted=f"a {CHECKPOINT}")
+        state = _load(path)
+        if state["settings"] != self._fingerprint:
+            raise UsageError(
+                "the checkpoint was made with other settings",
+                got=self._fingerprint,
+                wanted=state["settings"],
+                remedy="resume with the settings the training was begun with",
+            )
+        self._advance(state["step"] - 1)
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step, self._stale = state["step"], state["stale"]
+        self.best_loss = state["best_loss"]
+        self.best = Validation(**state["best"]) if state["best"] else None
+
+    def _train_step(self, batch: tuple[Tensor, ...]) -> float:
+        settings = self.settings
+        self._advance(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = settings.rate_at(self.step)
+        # Seeded by the step, so that dropout is the same after a resume.
+        torch.manual_seed(settings.seed * 1_000_003 + self.step)
+        self.network.train()
+        with self._precision():
+            loss = self.task.loss(self.network, tuple(part.to(self.device) for part in batch))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        self._optimizer.step()
+        if self.average is not None:
+            self._update_average(self.average)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _update_average(self, average: nn.Module) -> None:
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        values = self.network.state_dict()
+        for name, kept in average.state_dict().items():
+            if kept.dtype.is_floating_point:
+                kept.lerp_(values[name], 1 - decay)
+            else:
+                kept.copy_(values[name])
+
+    def _precision(self) -> torch.autocast:
+        mixed = self.settings.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
+
+    def _validate_and_save(self) -> Validation | None:
+        chosen = self.average if self.average is not None else self.network.eval()
+        with self._precision():
+            validation = self.task.validate(chosen)
+        loss = validation.loss if validation else -math.inf
+        self._stale += 1
+        if loss <= self.best_loss:
+            self.best_loss, self.best, self._stale = loss, validation, 0
+            self._save(BEST, {"network": chosen.state_dict(), "step": self.step})
+        state = {
+            "settings": self._fingerprint,
+            "step": self.step,
+            "stale": self._stale,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self._optimizer.state_dict(),
+            "best_loss": self.best_loss,
+            "best": dataclasses.asdict(self.best) if self.best else None,
+        }
+        self._save(CHECKPOINT, state)
+        return validation
+
+    def _save(self, name: str, state: dict[str, object]) -> None:
+        with replaced(self.folder / name) as temporary:
+            torch.save(state, temporary)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,244 @@
+"""Training: it learns, resumes to the same bits after a kill, and guards its folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import StemMaker
+from stemsplit.dataset import find_tracks, read_track
+from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.models import load_network
+from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
+from stemsplit.remix import StoredTrack, store_tracks
+from stemsplit.separate import Separator
+from stemsplit.training import CHECKPOINT, LoopSettings, Training, TrainingEvent, Validation
+from test_dataset import write_folder
+
+# Of the smallest kind: what is tested is the loop.
+NETWORKS = {
+    "paper": {"batch_size": 2, "frames": 4, "trunk_steps": 3},
+    "band-unet": {
+        "batch_size": 2,
+        "frames": 8,
+        "size": {"bands": 32, "widths": [8, 8, 8], "squeeze": [4, 4, 4], "dilations": [1]},
+        "single_bands": 8,
+        "n_fft": 1024,
+        "hop_length": 256,
+    },
+}
+
+
+def small_recipe(architecture: str, **training: object) -> Recipe:
+    loop = {"steps": 4, "warmup": 1, "validate_every": 2, "average": 0.5, **training}
+    return Recipe(architecture, training=loop, network=NETWORKS[architecture])
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def architecture(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory, make_stems: StemMaker) -> Path:
+    folder = tmp_path_factory.mktemp("collection")
+    for seed in range(2):
+        write_folder(folder / "train" / f"song {seed}", make_stems(1.5, seed=seed))
+    write_folder(folder / "valid" / "song 2", make_stems(0.5, seed=2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tracks(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> list[StoredTrack]:
+    return store_tracks(find_tracks(collection), tmp_path_factory.mktemp("store"))
+
+
+def make_training(
+    tracks: list[StoredTrack], folder: Path, recipe: Recipe, *, resume: bool = False
+) -> Training:
+    return training_of(recipe, tracks[:2], tracks[2:], folder, resume=resume)
+
+
+def test_the_loss_falls(tracks: list[StoredTrack], tmp_path: Path, architecture: str) -> None:
+    """On batches it has trained on; new ones differ too much, and nothing is promised of them."""
+    recipe = small_recipe(architecture, steps=40, warmup=5, validate_every=40, learning_rate=5e-3)
+    training = make_training(tracks, tmp_path, changed(recipe, ["network.batch_size=4"]))
+
+    def loss(network: torch.nn.Module) -> float:
+        with torch.no_grad():
+            batches = [training.task.batch(step) for step in range(8)]
+            return sum(float(training.task.loss(network, batch)) for batch in batches)
+
+    before = loss(training.network.train())
+    events: list[TrainingEvent] = []
+    trained = training.run(events.append)
+    assert loss(trained.train()) < 0.9 * before
+    assert [event.step for event in events] == list(range(1, 41))
+    assert events[-1].validation is not None
+
+
+def test_an_interrupted_training_ends_as_an_undisturbed_one(
+    tracks: list[StoredTrack], tmp_path: Path, architecture: str
+) -> None:
+    """Bit for bit, averaged weights and the paper's change of network at step 3 included."""
+    recipe = small_recipe(architecture)
+    straight = make_training(tracks, tmp_path / "straight", recipe)
+    wanted = straight.run()
+
+    def interrupt(event: TrainingEvent) -> None:
+        if event.step == 3:  # one step past the checkpoint: that step is lost
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_training(tracks, tmp_path / "broken", recipe).run(interrupt)
+    resumed = make_training(tracks, tmp_path / "broken", recipe, resume=True)
+    assert resumed.step == 2
+    got = resumed.run()
+    for one, other in zip(wanted.parameters(), got.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert straight.best == resumed.best
+
+
+def test_a_killed_command_resumes_to_the_same_model(collection: Path, tmp_path: Path) -> None:
+    """SIGKILL, at whatever point it falls, and then --resume."""
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        f"""
+        architecture = "paper"
+        licence = "for tests"
+        [[data]]
+        path = "{collection / "train"}"
+        licence = "CC0"
+        [training]
+        steps = 6
+        warmup = 1
+        validate_every = 1
+        [network]
+        batch_size = 1
+        frames = 2
+        trunk_steps = 3
+        """
+    )
+    command = [sys.executable, "-m", "stemsplit", "train", "--recipe", str(recipe)]
+    command += ["--valid", str(collection / "valid"), "--store", str(tmp_path / "store")]
+    command += ["--threads", "1", "--quiet"]
+    subprocess.run([*command, "-o", str(tmp_path / "straight")], check=True)
+    with subprocess.Popen([*command, "-o", str(tmp_path / "killed")]) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "killed" / CHECKPOINT).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    subprocess.run([*command, "-o", str(tmp_path / "killed"), "--resume"], check=True)
+    cpu = torch.device("cpu")
+    _, straight = load_network(tmp_path / "straight" / "model.json", cpu)
+    card, resumed = load_network(tmp_path / "killed" / "model.json", cpu)
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert card.training["training"]["steps"] == 6
+    assert math.isfinite(card.validation["loss"])
+    assert card.data == [{"weight": 1.0, "name": "train", "licence": "CC0"}]
+    with (tmp_path / "killed" / "log.csv").open(newline="") as file:
+        assert {row["step"] for row in csv.DictReader(file)} >= {"5", "6"}
+
+
+def test_a_trained_compact_model_separates(collection: Path, tmp_path: Path) -> None:
+    """End to end: recipe, training, export, card, separation."""
+    recipe = dataclasses.replace(
+        small_recipe("band-unet"), data=(DataSource(str(collection / "train")),)
+    )
+    tracks, valid = stored(recipe, [collection / "valid"], tmp_path / "store", lambda *_: None)
+    training = training_of(recipe, tracks, valid, tmp_path / "run")
+    card = export(training, recipe, training.run(), tmp_path / "run" / "small.json")
+    assert (card.bands, card.frame_multiple, card.soft) == (32, 4, True)
+    separator = Separator(str(tmp_path / "run" / "small.json"), "cpu")
+    mixture = read_track(find_tracks(collection / "valid")[0]).mixture
+    stems = separator.separate(mixture, 44_100).stems
+    total = np.sum(list(stems.values()), axis=0)
+    # Masks that sum to 1: what is left is the rounding of float32 transforms.
+    np.testing.assert_allclose(total, mixture, atol=1e-6)
+
+
+def test_without_validation_the_last_weights_are_kept(
+    tracks: list[StoredTrack], tmp_path: Path, architecture: str
+) -> None:
+    recipe = small_recipe(architecture, average=0.0)
+    training = training_of(recipe, tracks, [], tmp_path)
+    network = training.run()
+    assert training.best is None
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, state["network"][name])
+
+
+def test_validations_without_progress_end_a_training(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    # A rate of nearly nothing: the first validation stays the best, or all but the same.
+    recipe = small_recipe(
+        "band-unet", steps=50, validate_every=1, patience=2, learning_rate=1e-30, average=0.0
+    )
+    events: list[TrainingEvent] = []
+    training = make_training(tracks, tmp_path, recipe)
+    training.task.validate = lambda _: Validation(float(training.step), {})  # type: ignore[method-assign]
+    training.run(events.append)
+    assert [event.step for event in events] == [1, 2, 3]
+
+
+def test_mixed_precision_trains(
+    tracks: list[StoredTrack], tmp_path: Path, architecture: str
+) -> None:
+    losses: list[float] = []
+    recipe = small_recipe(architecture, precision="bfloat16")
+    make_training(tracks, tmp_path, recipe).run(lambda event: losses.append(event.loss))
+    assert all(0 < loss < 3 for loss in losses)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    settings = LoopSettings(steps=100, warmup=10, learning_rate=1.0)
+    rates = [settings.rate_at(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.5)  # half way down the cosine
+    assert 0 < rates[99] < 0.001
+
+
+def test_a_run_in_use_is_not_overwritten(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"")
+    with pytest.raises(OutputError, match="--resume"):
+        make_training(tracks, tmp_path, small_recipe("band-unet"))
+
+
+def test_resume_needs_a_checkpoint_of_the_same_settings(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    recipe = small_recipe("band-unet", steps=1)
+    with pytest.raises(InputError, match="nothing to resume"):
+        make_training(tracks, tmp_path, recipe, resume=True)
+    make_training(tracks, tmp_path, recipe).run()
+    with pytest.raises(UsageError, match="other settings"):
+        make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
+
+
+def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    recipe = changed(small_recipe("band-unet"), ["network.sample_rate=22050"])
+    with pytest.raises(InputError, match="44100 Hz, wanted 22050 Hz"):
+        make_training(tracks, tmp_path, recipe)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(UsageError, match="steps"):
+        LoopSettings(steps=0)
+    with pytest.raises(UsageError, match="precision"):
+        LoopSettings(precision="int8")
