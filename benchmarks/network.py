@@ -90,17 +90,20 @@ def dense(network: DensePaperNetwork, card_path: Path) -> dict[str, Predict]:
 
         return call
 
+    def command_way(predictor: Predictor) -> Predict:
+        return lambda magnitudes: predictor.answers(magnitudes[None])[0]
+
     cpu = torch.device("cpu")
     last = deepcopy(network).to(memory_format=torch.channels_last)
     frozen = torch.jit.freeze(torch.jit.script(last))
     contiguous = torch.jit.freeze(torch.jit.script(network))
     return {
-        OURS: Predictor(card_path, cpu).probabilities,
+        OURS: command_way(Predictor(card_path, cpu)),
         "dense: contiguous instead of channels last": predict(contiguous),
         "dense: eager instead of frozen TorchScript": predict(last),
         "dense: with optimize_for_inference": predict(torch.jit.optimize_for_inference(frozen)),
         "dense: 32 frames at a time instead of 128": predict(frozen, 32),
-        "dense: bfloat16 (--precision half)": Predictor(card_path, cpu, "half").probabilities,
+        "dense: bfloat16 (--precision half)": command_way(Predictor(card_path, cpu, "half")),
     }
 
 

@@ -62,7 +62,7 @@ class FakeSeparator:
 
     name = "fake"
     parameters = 1234
-    card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"))
+    card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"), soft=False)
 
     def __init__(self, _model="fake", _device="cpu", *, channels=1, precision="auto"):
         assert precision == "auto"
@@ -236,7 +236,7 @@ def test_a_mono_mixture_of_stereo_stems(tmp_path):
 
 
 def test_a_model_of_other_sources(collection, monkeypatch):
-    monkeypatch.setattr(FakeSeparator, "card", SimpleNamespace(sources=("vocals", "piano")))
+    monkeypatch.setattr(FakeSeparator, "card", SimpleNamespace(sources=("vocals", "piano"), soft=False))
     with pytest.raises(ModelError, match="got a model of vocals, piano"):
         evaluate(collection, FakeSeparator())
 

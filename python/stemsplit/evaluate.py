@@ -162,7 +162,7 @@ def evaluate(
     root: Path,
     separator: Separator,
     *,
-    soft: bool = False,
+    soft: bool | None = None,
     museval: bool = True,
     limit: int | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -176,7 +176,7 @@ def evaluate(
     separator:
         The model.
     soft:
-        Add the row ``model_soft``.
+        Add the row ``model_soft``; None adds it where the model's own way is soft.
     museval:
         Compute ``museval_sdr``; NaN otherwise.
     limit:
@@ -204,6 +204,7 @@ def evaluate(
         bsseval.require_museval()
     tracks = find_tracks(root)[:limit]
     report = on_progress or (lambda _done, _total, _name: None)
+    soft = separator.card.soft if soft is None else soft
     done: list[TrackScores] = []
     grid = (0, False)
     for number, track in enumerate(tracks):

@@ -14,6 +14,7 @@ import typer
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import OutputError
 from stemsplit.files import replaced
+from stemsplit.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ def evaluate(
             "FLAC or OGG.",
         ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = "paper",
+    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = DEFAULT_MODEL,
     device: Annotated[
         str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
@@ -58,8 +59,13 @@ def evaluate(
         typer.Option("--json", metavar="FILE", help="Write everything, per track, to a JSON file."),
     ] = None,
     soft: Annotated[
-        bool, typer.Option("--soft", help="Add a row for the model's soft masks.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--soft/--no-soft",
+            help="Add a row for the model's soft masks; by default if they are its own way.",
+            show_default=False,
+        ),
+    ] = None,
     museval: Annotated[
         bool, typer.Option("--museval/--no-museval", help="Compute museval's SDR.")
     ] = True,
