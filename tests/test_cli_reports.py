@@ -195,9 +195,12 @@ def test_pipes_between_processes(random_model, write_song):
         whole = subprocess.run(arguments, stdin=file, capture_output=True, check=True)
     assert len(soundfile.read(io.BytesIO(whole.stdout))[0]) == 88_200
     assert whole.stderr == b""
-    with song.open("rb") as file, subprocess.Popen(
-        arguments, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        song.open("rb") as file,
+        subprocess.Popen(
+            arguments, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
         process.stdout.close()
         err = process.stderr.read().decode()
     assert process.returncode == 73

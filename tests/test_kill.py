@@ -12,7 +12,9 @@ from conftest import SongWriter
 KILLS = 50
 
 
-def test_kills_at_random_moments(write_song: SongWriter, random_model: Path, tmp_path: Path) -> None:
+def test_kills_at_random_moments(
+    write_song: SongWriter, random_model: Path, tmp_path: Path
+) -> None:
     for index in range(3):
         write_song(f"songs/{index}.wav", 0.1 + 0.05 * index)
     script = Path(__file__).with_name("kill_batches.py")
