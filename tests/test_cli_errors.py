@@ -96,7 +96,8 @@ def test_output_that_is_no_folder(failing, write_song, tmp_path, output):
     (tmp_path / "taken").write_text("")
     code, line = failing("song.wav", "-o", output)
     assert code == 73
-    assert line == (f"cannot write {output}: got Not a directory; choose another --output")
+    place = f"{output}/song/vocals.wav"
+    assert line == f"cannot write {place}: got taken is no folder; choose another --output"
 
 
 @pytest.mark.usefixtures("full_disk")

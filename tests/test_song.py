@@ -208,6 +208,34 @@ def test_a_folder_in_the_way(run, write_song, tmp_path):
         run(write_song(seconds=0.1))
 
 
+@pytest.mark.parametrize(
+    ("filename", "message"),
+    [
+        ("{track}" * 60 + "/{stem}.{ext}", "File name too long"),
+        ("{stem}{track}" + "x" * 250, "File name too long"),
+        ("file/{stem}.{ext}", "file is no folder"),
+    ],
+)
+def test_a_place_that_cannot_be_is_found_out_first(
+    run, write_song, tmp_path, monkeypatch, filename, message
+):
+    monkeypatch.setattr(Separator, "separate_blocks", None)
+    song = write_song(seconds=0.1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/file").write_text("")
+    with pytest.raises(OutputError, match=message):
+        run(song, track="track", filename=filename)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
+
+
+def test_a_place_on_another_disk_is_found_out_first(run, write_song, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/elsewhere").symlink_to("/dev/shm")
+    monkeypatch.setattr(Separator, "separate_blocks", None)
+    with pytest.raises(OutputError, match=r"another disk than that of .*out"):
+        run(write_song(seconds=0.1), filename="elsewhere/{stem}.{ext}")
+
+
 def test_a_song_that_does_not_fit_the_format(run, write_song, tmp_path):
     song = write_song(seconds=0.1, sample_rate=96_000)
     with pytest.raises(AudioError, match="mp3 cannot hold the song's sample rate"):

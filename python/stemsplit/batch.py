@@ -207,8 +207,9 @@ class Batch:
                 if size is not None:
                     todo.append((number, song))
                     needed += size
-            if todo:
+            if len(todo) > 1:
                 self._warn_of_space(needed)
+            if todo:
                 self._load()
                 self._work(todo, reports)
         except (KeyboardInterrupt, SystemExit) as end:

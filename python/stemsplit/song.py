@@ -117,7 +117,7 @@ def separate_file(
     with AudioReader(source) as reader:
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
-        plan.check_targets(store.root, overwrite, previous.owned if previous else ())
+        plan.check_targets(store, overwrite, previous.owned if previous else ())
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
@@ -184,12 +184,11 @@ class _Plan:
         folder = Path(absolute(reader.path)).parent.name or "root"
         self.paths = options.paths(self.names, track=track, model=card.name, folder=folder)
 
-    def check_targets(self, root: Path, overwrite: bool, owned: Sequence[str]) -> None:
-        """See that no file would replace the song, or something that is not ours."""
-        for path in set(self.paths.values()):
-            target = root / path
-            if target.is_dir():
-                raise OutputError(f"cannot write {target}", got="a folder of that name")
+    def check_targets(self, store: OutputStore, overwrite: bool, owned: Sequence[str]) -> None:
+        """See that every file has a place, and replaces neither the song nor what is not ours."""
+        for path in dict.fromkeys(self.paths.values()):
+            target = store.root / path
+            store.check_target(target)
             if not target.exists():
                 continue
             if target.samefile(self._reader.path):
