@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stemsplit.config import SOURCES
 from stemsplit.errors import AudioError, InputError, NoSpaceError, OutputError, UsageError
@@ -180,6 +182,35 @@ def test_every_rate(run, write_song, rate):
     difference = sum(read(result).values()) - soundfile.read(song)[0]
     assert np.abs(difference).max() <= 1.5 * STEP["PCM_24"]
     assert result.sample_rate == rate
+
+
+@settings(max_examples=25)
+@given(
+    samples=st.integers(1, 3000) | st.sampled_from([2047, 2048, 2049]),
+    channels=st.integers(1, 3),
+    rate=st.sampled_from([8_000, 22_050, 44_100, 48_000]),
+    subtype=st.sampled_from(["PCM_16", "PCM_24", "FLOAT"]),
+    level=st.sampled_from([0.0, 1e-40, 0.01, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_any_song_keeps_its_length_and_nulls(
+    separator, tmp_path_factory, samples, channels, rate, subtype, level, seed
+):
+    folder = tmp_path_factory.mktemp("song")
+    rng = np.random.default_rng(seed)
+    mixture = level * rng.uniform(-1, 1, (samples, channels))
+    soundfile.write(folder / "song.wav", mixture, rate, subtype=subtype)
+    options = OutputOptions(residual=True)
+    result = separate_file(
+        folder / "song.wav", folder / "out", separator=separator, options=options
+    )
+    files = read(result)
+    gain = 10 ** (result.gain_db / 20)
+    assert {len(stem) for stem in files.values()} == {samples}
+    difference = sum(np.atleast_2d(stem.T).T for stem in files.values())
+    difference -= gain * soundfile.read(folder / "song.wav", always_2d=True)[0]
+    # Rounding of each file and, where a gain was needed, of one step at full scale.
+    assert np.abs(difference).max() <= STEP[subtype] * (len(files) + 3) / 2
 
 
 def test_a_song_among_its_own_stems(run, write_song, tmp_path):
