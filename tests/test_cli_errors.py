@@ -190,17 +190,18 @@ def test_a_name_that_is_no_text(failing):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "message"),
+    ("number", "jobs", "code", "message"),
     [
-        (signal.SIGINT, 130, "stemsplit: interrupted\n"),
-        (signal.SIGTERM, 143, ""),
-        (signal.SIGHUP, 129, ""),
+        (signal.SIGINT, 1, 130, "stemsplit: interrupted\n"),
+        (signal.SIGINT, 2, 130, "stemsplit: interrupted\n"),
+        (signal.SIGTERM, 1, 143, ""),
+        (signal.SIGHUP, 2, 129, ""),
     ],
 )
-def test_signals_end_it_cleanly(write_song, random_model, tmp_path, number, code, message):
+def test_signals_end_it_cleanly(write_song, random_model, tmp_path, number, jobs, code, message):
     song = write_song(seconds=60)
     command = [sys.executable, "-m", "stemsplit", str(song), "-o", str(tmp_path / "out")]
-    options = ["-m", str(random_model), "--segment", "1", "--threads", "1"]
+    options = ["-m", str(random_model), "--segment", "1", "--threads", "1", "-j", str(jobs)]
     with subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
