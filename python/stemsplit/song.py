@@ -126,8 +126,7 @@ def separate_file(
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
         ):
             mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
-            samples = 0
-            for stems in separator.separate_blocks(
+            stems = separator.separate_blocks(
                 mixer.blocks(),
                 reader.sample_rate,
                 reader.channels,
@@ -136,10 +135,8 @@ def separate_file(
                 on_progress=on_progress,
                 total_samples=reader.frames,
                 watch=watch,
-            ):
-                with watch.stage("encode"):
-                    writer.write(mixer.mix(stems))
-                samples += stems.shape[2]
+            )
+            samples = _write_all(stems, mixer, writer, watch)
             _check_unchanged(source, identity)
             with watch.stage("encode"):
                 written = writer.finish()
@@ -157,12 +154,21 @@ def separate_file(
                 clipped=written.clipped,
                 gain_db=written.gain_db,
             )
-            card = separator.card
-            settings = song_settings(card, card.soft if soft is None else soft, options)
-            with watch.stage("encode"):
-                owned = previous.owned if previous else ()
-                work.commit(*_record(plan, written, identity, settings, result, owned))
+            soft = separator.card.soft if soft is None else soft
+            settings = song_settings(separator.card, soft, options)
+            owned = previous.owned if previous else ()
+            work.commit(*_record(plan, written, identity, settings, result, owned))
             return result
+
+
+def _write_all(stems: Iterator[Audio], mixer: _Mixer, writer: SongWriter, watch: Stopwatch) -> int:
+    """Write what a separation gives, as it comes; give the samples per channel."""
+    samples = 0
+    for block in stems:
+        with watch.stage("encode"):
+            writer.write(mixer.mix(block))
+        samples += block.shape[2]
+    return samples
 
 
 class _Plan:
