@@ -207,10 +207,9 @@ class Batch:
                 if size is not None:
                     todo.append((number, song))
                     needed += size
-            if len(todo) > 1:
-                self._warn_of_space(needed)
             if todo:
-                self._load()
+                self._warn_of_space(needed)
+                self.load()
                 self._work(todo, reports)
         except (KeyboardInterrupt, SystemExit) as end:
             code = end.code if isinstance(end, SystemExit) else _INTERRUPTED
@@ -293,7 +292,8 @@ class Batch:
         )
         return manifest if same else None
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load the model, where it is not; raises `ModelError`, `DeviceError`."""
         if self._separator is not None:
             return
         options = self.options
