@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
+from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
+from stemsplit.cli.models import models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
 
@@ -33,16 +36,18 @@ app = typer.Typer(
     subcommand_metavar="SONG... | COMMAND",
     epilog="A song that is named like a command: stemsplit ./train -o out/",
 )
-app.command()(separate)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
+app.command()(models)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from stemsplit.cli.version import version_lines
 
-        typer.echo(f"stemsplit {version('stemsplit')}")
+        typer.echo("\n".join(version_lines()))
         raise typer.Exit
 
 
@@ -51,7 +56,10 @@ def describe(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the versions a bug report needs.",
         ),
     ] = False,
 ) -> None:
