@@ -23,7 +23,7 @@ export CMAKE_GENERATOR := Ninja
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-python test-cpp lint bench sanitize clean
+.PHONY: demo docs test test-python test-cpp lint bench sanitize clean
 
 demo: $(VENV)/.package
 	$(BIN)/stemsplit demo/potassium.ogg -o out
@@ -51,6 +51,10 @@ bench: $(VENV)/.package $(VENV)/.bench
 sanitize: $(VENV)/.tools
 	$(call cpp_tests,build/asan,$(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED))
 	$(call cpp_tests,build/tsan,$(CHECKED) -DSTEMSPLIT_SANITIZE=thread)
+
+# The page that says what every command takes, from the commands themselves.
+docs: $(VENV)/.package
+	$(BIN)/python docs/generate_cli.py
 
 clean:
 	rm -rf $(VENV) build out

@@ -28,6 +28,13 @@ class _ImpliedSeparate(TyperGroup):
             args = ["separate", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the options of ``separate`` too, as its name may be missing."""
+        offers: list[Any] = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            offers += self.commands["separate"].shell_complete(ctx, incomplete)
+        return offers
+
 
 app = typer.Typer(
     cls=_ImpliedSeparate,

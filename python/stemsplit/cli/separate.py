@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from stemsplit.cli.completion import devices, model_names
 from stemsplit.cli.errors import print_error
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import InputError, UsageError
@@ -39,9 +40,13 @@ def separate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A folder; the stems go to OUTPUT/SONG/.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="The model's name.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="The model's name.", autocompletion=model_names),
+    ] = DEFAULT_MODEL,
     device: Annotated[
-        str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")
+        str,
+        typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.", autocompletion=devices),
     ] = "auto",
     soft: Annotated[
         bool, typer.Option("--soft", help="Mask by probability instead of all or nothing.")
