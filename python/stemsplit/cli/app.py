@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from stemsplit.cli.capture import run_captured
 from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
 from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
@@ -15,8 +17,9 @@ from stemsplit.cli.evaluate import evaluate
 from stemsplit.cli.models import models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
+from stemsplit.errors import UsageError
 
-_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion"}
+_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion", "--capture"}
 
 
 class _ImpliedSeparate(TyperGroup):
@@ -69,11 +72,22 @@ def describe(
             help="Print the versions a bug report needs.",
         ),
     ] = False,
+    capture: Annotated[
+        Path | None,
+        typer.Option(
+            "--capture",
+            metavar="FOLDER",
+            help="For hosts that cannot read a program's output: keep it in FOLDER/stdout and "
+            "stderr, and in the end write FOLDER/exit-code. Comes first.",
+        ),
+    ] = None,
 ) -> None:
     """Split songs into stems: "stemsplit song.wav -o out/" does it.
 
     Its command "separate" may be left out, as there; stemsplit separate --help lists its options.
     """
+    if capture is not None:  # run() has taken it from where it belongs
+        raise UsageError("bad --capture", wanted="it to come first, followed by its folder")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -81,4 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments:
         exit_code_of(lambda: app(["--help"], prog_name="stemsplit", standalone_mode=False))
         return 2
+    if arguments[0] == "--capture" and len(arguments) > 2:
+        folder, rest = Path(arguments[1]), arguments[2:]
+        return exit_code_of(lambda: run_captured(folder, lambda: run(rest)))
     return exit_code_of(lambda: app(list(arguments), prog_name="stemsplit", standalone_mode=False))
