@@ -15,8 +15,8 @@ import soundfile
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stemsplit.config import SOURCES
+from stemsplit.page import PageFacts, write_page
 from stemsplit.portrait import PIECE_SECONDS
-from stemsplit.report import ReportFacts, write_report
 
 RATE = 22_050
 SECONDS = 25.3  # three pieces, the last one shorter
@@ -31,14 +31,14 @@ def report(tmp_path_factory: pytest.TempPathFactory, make_stems) -> Path:
     signals = {"mixture": np.sum(list(stems.values()), axis=0), **stems}
     for name, signal in signals.items():
         soundfile.write(folder / f"{name}.wav", signal.T, RATE)
-    facts = ReportFacts(
+    facts = PageFacts(
         "A <song> & more.wav",
         {"model": "paper", "device": "cpu", "masks": "soft", "segment": "10 s"},
         {"decode": 0.1, "STFT": 0.2, "network": 5.0, "masks + iSTFT": 0.9, "encode": 0.3},
     )
-    path = folder / "report.html"
+    path = folder / "song.html"
     files = {name: folder / f"{name}.wav" for name in signals}
-    write_report(path, files.pop("mixture"), files, facts)
+    write_page(path, files.pop("mixture"), files, facts)
     return path
 
 

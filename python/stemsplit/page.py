@@ -35,7 +35,7 @@ _HEAT = ("#0b0d17", "#2a1b52", "#7b2469", "#d0463f", "#f59b3b", "#fdf3c6")
 
 
 @dataclass(frozen=True)
-class ReportFacts:
+class PageFacts:
     """What a page says about how its stems came to be.
 
     Attributes
@@ -53,7 +53,7 @@ class ReportFacts:
     timings: Mapping[str, float]
 
 
-def check_report_extra() -> None:
+def check_page_extra() -> None:
     """See that the optional packages are there, before hours of work depend on them.
 
     Raises
@@ -71,7 +71,7 @@ def check_report_extra() -> None:
             )
 
 
-def write_report(path: Path, mixture: Path, stems: Mapping[str, Path], facts: ReportFacts) -> None:
+def write_page(path: Path, mixture: Path, stems: Mapping[str, Path], facts: PageFacts) -> None:
     """Write the page of a song.
 
     Parameters
@@ -92,7 +92,7 @@ def write_report(path: Path, mixture: Path, stems: Mapping[str, Path], facts: Re
     OutputError
         The page cannot be written.
     """
-    check_report_extra()
+    check_page_extra()
     import jinja2
 
     samples = _count_samples(mixture)
@@ -103,7 +103,7 @@ def write_report(path: Path, mixture: Path, stems: Mapping[str, Path], facts: Re
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html")
+    template = environment.get_template("page.html")
     with ExitStack() as files, replaced(path) as temporary:
         portraits = {
             name: _portrait(file, samples, files.enter_context(tempfile.TemporaryFile()))
@@ -124,7 +124,7 @@ def _portrait(path: Path, samples: int, audio: IO[bytes]) -> Portrait:
         return portrait_of(reader.blocks(_BLOCK_SAMPLES), reader.channels, scale, audio)
 
 
-def _context(portraits: Mapping[str, Portrait], facts: ReportFacts) -> dict[str, Any]:
+def _context(portraits: Mapping[str, Portrait], facts: PageFacts) -> dict[str, Any]:
     mixture = portraits["mixture"]
     scale = mixture.scale
     seconds = scale.samples / scale.sample_rate

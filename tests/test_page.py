@@ -1,4 +1,4 @@
-"""The report: what it measures, and the page by itself. How it works in a browser: in_browser."""
+"""The page of a song: what it measures and says. How it works in a browser: in_browser."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from PIL import Image
 
 from stemsplit.config import SOURCES
 from stemsplit.errors import InputError, MissingExtraError
+from stemsplit.page import PageFacts, check_page_extra, write_page
 from stemsplit.portrait import PIECE_SECONDS, Scale, portrait_of
-from stemsplit.report import ReportFacts, check_report_extra, write_report
 
-FACTS = ReportFacts("song", {"model": "paper"}, {"network": 1.0})
+FACTS = PageFacts("song", {"model": "paper"}, {"network": 1.0})
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def song(tmp_path, make_stems):
 
 def page_of(song, path):
     stems = dict(song)
-    write_report(path, stems.pop("mixture"), stems, FACTS)
+    write_page(path, stems.pop("mixture"), stems, FACTS)
     return path.read_text(encoding="utf-8")
 
 
@@ -124,7 +124,7 @@ def test_a_short_song(song, tmp_path, samples):
     files = song(seconds=0.1)
     for file in files.values():
         soundfile.write(file, np.full((samples, 2), 0.1), 44_100)
-    page = page_of(files, tmp_path / "report.html")
+    page = page_of(files, tmp_path / "song.html")
     assert page.count('class="audio"') == 5
 
 
@@ -132,13 +132,13 @@ def test_silence(song, tmp_path):
     files = song(seconds=0.2)
     for file in files.values():
         soundfile.write(file, np.zeros((8820, 2)), 44_100)
-    page = page_of(files, tmp_path / "report.html")
+    page = page_of(files, tmp_path / "song.html")
     assert page.count("−∞ dB") == 10
     assert "nan" not in page.partition('class="audio"')[0].replace("dominant", "")
 
 
 def test_the_page_needs_nothing_else(song, tmp_path):
-    page = page_of(song(), tmp_path / "report.html")
+    page = page_of(song(), tmp_path / "song.html")
     assert "http" not in page.partition('class="audio"')[0]
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
     for name in SOURCES:
@@ -151,13 +151,13 @@ def test_the_page_needs_nothing_else(song, tmp_path):
 
 def test_names_are_escaped(song, tmp_path):
     files = song(seconds=0.1)
-    write_report(
-        tmp_path / "report.html",
+    write_page(
+        tmp_path / "song.html",
         files["mixture"],
         {"<script>alert(1)</script>": files["vocals"]},
-        ReportFacts("</title>", {"<b>": "&"}, {}),
+        PageFacts("</title>", {"<b>": "&"}, {}),
     )
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "song.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert page.count("</title>") == 2  # the page's, and the chart's only area
 
@@ -165,15 +165,15 @@ def test_names_are_escaped(song, tmp_path):
 def test_nothing_half_written(song, tmp_path):
     files = song(seconds=0.1)
     files["drums"].unlink()
-    (tmp_path / "report.html").write_text("an earlier one")
+    (tmp_path / "song.html").write_text("an earlier one")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match=r"drums\.wav"):
-        page_of(files, tmp_path / "report.html")
+        page_of(files, tmp_path / "song.html")
     assert sorted(tmp_path.iterdir()) == before
-    assert (tmp_path / "report.html").read_text() == "an earlier one"
+    assert (tmp_path / "song.html").read_text() == "an earlier one"
 
 
 def test_without_its_packages(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "stemsplit\[report\]"'):
-        check_report_extra()
+        check_page_extra()
