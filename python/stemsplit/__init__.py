@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from stemsplit.errors import StemsplitError
 
 if TYPE_CHECKING:
-    from stemsplit.separate import Separator, separate_file
+    from stemsplit.separate import Separator
+    from stemsplit.song import separate_file
 
     __version__: str
 
 __all__ = ["Separator", "StemsplitError", "__version__", "separate_file"]
+
+_HOMES = {"Separator": "stemsplit.separate", "separate_file": "stemsplit.song"}
 
 
 def __getattr__(name: str) -> Any:
@@ -21,8 +24,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("stemsplit")
-    if name in {"Separator", "separate_file"}:
-        return getattr(importlib.import_module("stemsplit.separate"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

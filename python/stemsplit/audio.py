@@ -9,23 +9,25 @@ from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from stemsplit.errors import AudioError, InputError
+from stemsplit import decode_av
+from stemsplit.decode import DecodeError, Decoder, SndfileDecoder
+from stemsplit.errors import AudioError, InputError, MissingExtraError
 
 Block = npt.NDArray[np.float32]
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
-_FORMATS = "a file libsndfile reads: WAV, FLAC, OGG, MP3, AIFF, CAF and others"
+_SUFFIXES = """
+.aif .aifc .aiff .au .caf .flac .mp3 .oga .ogg .opus .rf64 .snd .w64 .wav .wave
+"""
+SNDFILE_SUFFIXES = frozenset(_SUFFIXES.split())
+"""Endings of the usual files that libsndfile reads."""
+
+AUDIO_SUFFIXES = SNDFILE_SUFFIXES | decode_av.SUFFIXES
+"""Endings by which a file in a folder is taken for a song."""
+
+_FORMATS = "a file libsndfile or FFmpeg reads: WAV, FLAC, OGG, MP3, AIFF, M4A, MP4 and others"
 _HEAD_SAMPLES = 4096
-_UNKNOWN_LENGTH = 1 << 62  # libsndfile claims 2**63 - 1 samples when a stream states no length
-
-
-class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile carries no types
-    """A file never sought in: soundfile seeks after each read, which streamed FLAC refuses."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 class AudioReader:
@@ -34,7 +36,7 @@ class AudioReader:
     Parameters
     ----------
     path:
-        Anything libsndfile reads.
+        Anything libsndfile reads, or else PyAV where it is installed.
 
     Attributes
     ----------
@@ -54,29 +56,20 @@ class AudioReader:
         The file is missing, a folder, or may not be read.
     AudioError
         It is no audio file, or holds no samples; from `blocks`: it is damaged.
+    MissingExtraError
+        Its name ends as those of files that only PyAV reads, and there is no PyAV.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         _check_readable(self.path)
+        self._decoder = _decoder(self.path)
         try:
-            # The name as bytes, as soundfile cannot encode names that are not valid UTF-8.
-            name = os.fsencode(self.path) if os.name == "posix" else str(self.path)
-            self._file = _ForwardFile(name)
-        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file, no header
-            raise AudioError(
-                f"cannot read {self.path} as audio",
-                got=_reason(error),
-                wanted=_FORMATS,
-                remedy="convert it first, for example with ffmpeg",
-            ) from error
-        try:
-            self.sample_rate = int(self._file.samplerate)
-            self.channels = int(self._file.channels)
-            self.subtype = str(self._file.subtype)
-            self.format = str(self._file.format)
-            claimed = int(self._file.frames)
-            self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
+            self.sample_rate = self._decoder.sample_rate
+            self.channels = self._decoder.channels
+            self.subtype = self._decoder.subtype
+            self.format = self._decoder.format
+            self.frames = self._decoder.frames
             self._check_rate()
             self._head = self._read(_HEAD_SAMPLES)
             if not len(self._head):
@@ -103,7 +96,7 @@ class AudioReader:
 
     def close(self) -> None:
         """Close the file; harmless when closed already."""
-        self._file.close()
+        self._decoder.close()
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Decode from where the last call stopped to the end.
@@ -136,13 +129,12 @@ class AudioReader:
 
     def _read(self, samples: int) -> Block:
         """Decode up to so many samples: float32 (samples, channels)."""
-        buffer = np.empty((samples, self.channels), np.float32)
         try:
-            frames: Block = self._file.read(out=buffer)
-        except soundfile.SoundFileError as error:
+            frames = self._decoder.read(samples)
+        except DecodeError as error:
             raise AudioError(
                 f"damaged audio in {self.path}",
-                got=_reason(error),
+                got=error,
                 remedy="re-export or re-download the file",
             ) from error
         if not np.isfinite(frames).all():
@@ -179,9 +171,26 @@ def _check_readable(path: Path) -> None:
         ) from error
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string).removeprefix("Error : ").rstrip(". ")
-    return str(error).rstrip(". ")
+def _decoder(path: Path) -> Decoder:
+    """Open a file with the first decoder that takes it."""
+    try:
+        return SndfileDecoder(path)
+    except DecodeError as error:
+        reason = error
+    remedy = "convert it first, for example with ffmpeg"
+    try:
+        return decode_av.AvDecoder(path)
+    except DecodeError as error:
+        if path.suffix.lower() in decode_av.SUFFIXES:
+            reason = error
+    except MissingExtraError:
+        if path.suffix.lower() in decode_av.SUFFIXES:
+            raise
+        remedy += ', or let stemsplit try: pip install "stemsplit[av]"'
+    raise AudioError(
+        f"cannot read {path} as audio", got=reason, wanted=_FORMATS, remedy=remedy
+    ) from reason
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -7,12 +7,23 @@
     ├── InputError            66  (EX_NOINPUT) a file that is missing or cannot be opened
     │   └── AudioError        65  (EX_DATAERR) a file that opens but holds no usable audio
     ├── OutputError           73  (EX_CANTCREAT) a place that cannot be written to
+    │   └── NoSpaceError      74  (EX_IOERR) a place that is full, or will be
     ├── ModelError            78  (EX_CONFIG) a model that is unknown, damaged or does not fit
     ├── DeviceError           69  (EX_UNAVAILABLE) a device that was asked for and is not there
     └── MissingExtraError     69  (EX_UNAVAILABLE) an optional package that is not installed
+
+A batch of which some songs are done and some are not ends with `PARTIAL_BATCH` instead.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+
+PARTIAL_BATCH = 3
+"""Exit code when some songs are done and others failed."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class StemsplitError(Exception):
@@ -82,6 +93,12 @@ class OutputError(StemsplitError):
     exit_code = 73
 
 
+class NoSpaceError(OutputError):
+    """A place that is full, or will be before the work is done."""
+
+    exit_code = 74
+
+
 class ModelError(StemsplitError):
     """A model that is unknown, damaged or does not fit."""
 
@@ -98,3 +115,14 @@ class MissingExtraError(StemsplitError):
     """An optional package that is not installed."""
 
     exit_code = 69
+
+
+def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    """Say that a path cannot be written to, with what the system gave as the reason."""
+    full = error.errno in _NO_SPACE
+    remedy = "choose another --output"
+    return (NoSpaceError if full else OutputError)(
+        f"cannot write {os.fspath(path)}",
+        got=error.strerror or error,
+        remedy=f"free some space or {remedy}" if full else remedy,
+    )

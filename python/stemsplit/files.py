@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stemsplit.errors import OutputError
+from stemsplit.errors import output_error
 
 
 @contextmanager
@@ -30,11 +30,22 @@ def replaced(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}",
-            got=error.strerror or error,
-            remedy="choose a folder that can be written to",
-        ) from error
+        raise output_error(path, error) from error
     finally:
         with suppress(OSError):  # the folder that could not be made
             temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """See the names in a folder safely on the disk, where the system can do that."""
+    with suppress(OSError):  # Windows opens no folders, and some network drives sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
+    return os.path.abspath(path)  # noqa: PTH100

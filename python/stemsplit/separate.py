@@ -1,25 +1,21 @@
-"""The public face of separation: `Separator` for arrays, `separate_file` for files."""
+"""Separation in memory: `Separator`, a model loaded once for any number of songs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from stemsplit import dsp
-from stemsplit.audio import AudioReader
 from stemsplit.config import StftSettings
 from stemsplit.errors import AudioError
 from stemsplit.features import network_magnitudes
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
-from stemsplit.wav import wav_subtype
-from stemsplit.writer import StemSetWriter
 
 Audio = npt.NDArray[np.float32]
 
@@ -76,23 +72,6 @@ class Prediction:
     spec: npt.NDArray[np.complex64]
     probabilities: npt.NDArray[np.float32]
     settings: StftSettings
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What became of a file: its stems' paths, its format, and the seconds each stage took.
-
-    ``clipped`` counts the samples an integer format clipped, by stem; stems without any are left
-    out.
-    """
-
-    stems: dict[str, Path]
-    sample_rate: int
-    channels: int
-    samples: int
-    device: str
-    timings: dict[str, float] = field(default_factory=dict)
-    clipped: dict[str, int] = field(default_factory=dict)
 
 
 class Separator:
@@ -264,77 +243,6 @@ class Separator:
             done += stems.shape[2]
             if on_progress is not None:
                 on_progress(Progress(done, total_samples))
-
-
-def separate_file(
-    source: Path,
-    output: Path,
-    *,
-    separator: Separator,
-    soft: bool | None = None,
-    segment_seconds: float = SEGMENT_SECONDS,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> FileResult:
-    """Separate a file into ``output/vocals.wav``, ``drums.wav``, ``bass.wav`` and ``other.wav``.
-
-    The stems have the file's sample rate, channels and exact length, and appear together when all
-    are complete. Memory does not grow with the length of the song.
-
-    Raises
-    ------
-    InputError, AudioError
-        The file cannot be read.
-    OutputError
-        The stems cannot be written; found out before the work begins where possible.
-    """
-    watch = Stopwatch()
-    with (
-        AudioReader(source) as reader,
-        StemSetWriter(
-            output,
-            separator.card.sources,
-            sample_rate=reader.sample_rate,
-            channels=reader.channels,
-            subtype=wav_subtype(reader.subtype),
-            source=source,
-        ) as writer,
-    ):
-        samples = 0
-        for stems in separator.separate_blocks(
-            _decoded(reader, watch),
-            reader.sample_rate,
-            reader.channels,
-            soft=soft,
-            segment_seconds=segment_seconds,
-            on_progress=on_progress,
-            total_samples=reader.frames,
-            watch=watch,
-        ):
-            with watch.stage("encode"):
-                writer.write(stems)
-            samples += stems.shape[2]
-        with watch.stage("encode"):
-            writer.commit()
-        return FileResult(
-            stems=writer.paths,
-            sample_rate=reader.sample_rate,
-            channels=reader.channels,
-            samples=samples,
-            device=str(separator.device),
-            timings=dict(watch.seconds),
-            clipped=writer.clipped,
-        )
-
-
-def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:
-    """Give the file's blocks, and count the time they take."""
-    blocks = reader.blocks(_BLOCK_SAMPLES)
-    while True:
-        with watch.stage("decode"):
-            block = next(blocks, None)
-        if block is None:
-            return
-        yield block
 
 
 def _checked(audio: Audio) -> Audio:

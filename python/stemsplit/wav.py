@@ -21,29 +21,6 @@ RIFF_LIMIT = 0xFFFFFFFF
 
 _PCM, _IEEE_FLOAT = 1, 3
 
-_SUBTYPES = {
-    "PCM_S8": "PCM_16",
-    "PCM_U8": "PCM_16",
-    "PCM_16": "PCM_16",
-    "PCM_24": "PCM_24",
-    "PCM_32": "PCM_32",
-    "ALAC_16": "PCM_16",
-    "ALAC_20": "PCM_24",
-    "ALAC_24": "PCM_24",
-    "ALAC_32": "PCM_32",
-    "DOUBLE": "DOUBLE",
-}
-
-
-def wav_subtype(source: str) -> str:
-    """Give the WAV subtype that keeps what a source subtype holds.
-
-    Integer PCM and lossless codecs keep their depth (8 bit becomes 16: stems of 8-bit noise help
-    nobody). Everything else, the lossy codecs among it, becomes ``FLOAT``: their decoders
-    overshoot full scale, and an integer file would clip what they give.
-    """
-    return _SUBTYPES.get(source, "FLOAT")
-
 
 def is_integer(subtype: str) -> bool:
     """Tell whether a subtype clips at full scale."""
@@ -115,19 +92,31 @@ def encode(block: npt.NDArray[np.float32], subtype: str) -> bytes:
         that samples read from a file of the same depth are written back bit for bit), and clip at
         full scale, never wrap.
     """
-    interleaved = np.ascontiguousarray(block.T)
     if subtype == "FLOAT":
-        return interleaved.astype("<f4", copy=False).tobytes()
+        return np.ascontiguousarray(block.T).astype("<f4", copy=False).tobytes()
     if subtype == "DOUBLE":
-        return interleaved.astype("<f8").tobytes()
-    full_scale = 2.0 ** (8 * SAMPLE_BYTES[subtype] - 1)
-    # The last float32 below full scale: full_scale - 1 itself rounds up to full_scale at 32 bits.
-    top = min(full_scale - 1, float(np.nextafter(np.float32(full_scale), np.float32(0))))
-    steps: npt.NDArray[np.float32] = np.rint(interleaved * np.float32(full_scale))
-    np.clip(steps, -full_scale, top, out=steps)
+        return np.ascontiguousarray(block.T).astype("<f8").tobytes()
+    steps = quantise(block, subtype)
     if subtype == "PCM_16":
         return steps.astype("<i2").tobytes()
     wide = steps.astype("<i4")
     if subtype == "PCM_32":
         return wide.tobytes()
     return wide.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def quantise(block: npt.NDArray[np.float32], subtype: str) -> npt.NDArray[np.float32]:
+    """Round a block, float32 (channels, samples), to the steps of an integer subtype.
+
+    Returns
+    -------
+    numpy.ndarray
+        Whole numbers as float32 (samples, channels), clipped to what the subtype holds.
+    """
+    full_scale = 2.0 ** (8 * SAMPLE_BYTES[subtype] - 1)
+    # The last float32 below full scale: full_scale - 1 itself rounds up to full_scale at 32 bits.
+    top = min(full_scale - 1, float(np.nextafter(np.float32(full_scale), np.float32(0))))
+    interleaved = np.ascontiguousarray(block.T)
+    steps: npt.NDArray[np.float32] = np.rint(interleaved * np.float32(full_scale))
+    np.clip(steps, -full_scale, top, out=steps)
+    return steps

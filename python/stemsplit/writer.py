@@ -1,189 +1,94 @@
-"""Stems written as WAV files, under temporary names until all of them are complete."""
+"""The files of one song, written side by side and brought to one common level at the end."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import secrets
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
-from stemsplit.errors import OutputError, UsageError
-from stemsplit.wav import SAMPLE_BYTES, encode, is_integer, wav_header
+from stemsplit.encode import Encoder, WavEncoder, estimated_bytes, open_encoder
+from stemsplit.errors import output_error
+from stemsplit.outputs import EXTENSIONS, Form
+from stemsplit.stem_mp4 import StemMp4Encoder
+from stemsplit.wav import is_integer, wav_header
 
 Block = npt.NDArray[np.float32]
 
+_READ_SAMPLES = 1 << 16
 
-class AudioWriter:
-    """A WAV file that appears under its name only when complete.
 
-    Samples go to a temporary name in the same folder; `commit` renames. Past 4 GiB the file
-    becomes RF64 by itself. Integer subtypes clip at full scale; `peak` and `clipped` tell.
-
-    Parameters
-    ----------
-    path:
-        The final name; its folder must exist.
-    sample_rate:
-        Hz.
-    channels:
-        Rows of every block.
-    subtype:
-        ``PCM_16``, ``PCM_24``, ``PCM_32``, ``FLOAT`` or ``DOUBLE``.
+@dataclass(frozen=True)
+class Written:
+    """The complete files of a song.
 
     Attributes
     ----------
-    frames:
-        Samples per channel written so far.
-    peak:
-        The largest absolute value written, full scale 1.
+    files:
+        By name, where they lie until they are moved to their place.
+    form:
+        How they are stored: floats instead of the integers asked for where ``--clip float`` says.
+    gain_db:
+        The level of all of them against the mixture.
     clipped:
-        Values beyond full scale that an integer subtype clipped, over all channels.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be created, written (the disk is full) or renamed.
+        Samples cut at full scale, over all channels, of each file that has any.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], sample_rate: int, channels: int, subtype: str
-    ) -> None:
-        if subtype not in SAMPLE_BYTES:
-            raise ValueError(f"bad subtype: got {subtype}, wanted one of {', '.join(SAMPLE_BYTES)}")
-        self.path = Path(path)
-        self.sample_rate = sample_rate
-        self.channels = channels
-        self.subtype = subtype
-        self.frames = 0
-        self.peak = 0.0
-        self.clipped = 0
-        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        try:
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            self._file = self._temporary.open("xb")
-        except OSError as error:
-            raise _output_error(self.path, error) from error
-        try:
-            self._file.write(self._header())
-        except OSError as error:
-            self.abort()
-            raise _output_error(self.path, error) from error
-
-    def write(self, block: Block) -> None:
-        """Append a block, float32 (channels, samples); raises `OutputError`."""
-        if block.ndim != 2 or block.shape[0] != self.channels:
-            raise ValueError(f"bad block: got shape {block.shape}, wanted ({self.channels}, n)")
-        if not block.shape[1]:
-            return
-        peak = max(float(block.max()), -float(block.min()))
-        self.peak = max(self.peak, peak)
-        if is_integer(self.subtype) and peak > 1:
-            self.clipped += int(np.count_nonzero(np.abs(block) > 1))
-        try:
-            self._file.write(encode(block, self.subtype))
-        except OSError as error:
-            raise _output_error(self.path, error) from error
-        self.frames += block.shape[1]
-
-    def finish(self) -> None:
-        """Complete the temporary file and see it safely on disk; raises `OutputError`."""
-        try:
-            if self.frames * self.channels * SAMPLE_BYTES[self.subtype] % 2:
-                self._file.write(b"\0")
-            self._file.seek(0)
-            self._file.write(self._header())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-        except OSError as error:
-            raise _output_error(self.path, error) from error
-
-    def commit(self) -> None:
-        """Give the file its name, in place of one that has it; raises `OutputError`."""
-        if not self._file.closed:
-            self.finish()
-        try:
-            self._temporary.replace(self.path)
-        except OSError as error:
-            raise _output_error(self.path, error) from error
-
-    def abort(self) -> None:
-        """Remove the temporary file; harmless after `commit` or another `abort`."""
-        with contextlib.suppress(OSError):  # closing flushes, which fails again where writing did
-            self._file.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-
-    def _header(self) -> bytes:
-        return wav_header(self.sample_rate, self.channels, self.subtype, self.frames)
+    files: dict[str, Path]
+    form: Form
+    gain_db: float
+    clipped: dict[str, int]
 
 
-class StemSetWriter:
-    """The stems of one song, one WAV file each, that appear together or not at all.
+class SongWriter:
+    """Writes the files of one song into a folder of their own.
 
-    A context manager: leaving it without `commit` removes every temporary file and every folder it
-    made. All files are opened at once, so that an unwritable place shows before the work.
+    Floats are written as they come. Formats with a full scale are, too, where clipping is to be
+    kept; otherwise the samples wait in files of floats until the song's peak is known. A context
+    manager, which closes the files; it leaves them to the owner of the folder to remove.
 
     Parameters
     ----------
     folder:
-        Made if missing, parents too.
-    stems:
-        Names; ``vocals`` becomes ``folder/vocals.wav``.
-    sample_rate, channels, subtype:
-        As for `AudioWriter`.
-    source:
-        A file these must not overwrite: the song itself.
-
-    Attributes
-    ----------
-    writers:
-        The `AudioWriter` of each stem.
+        Must exist and be empty.
+    names:
+        Of the files; of the streams for the format ``stem``.
+    form:
+        How to store them.
+    clip:
+        A policy of `stemsplit.outputs.CLIP_POLICIES`.
 
     Raises
     ------
     OutputError
-        The folder or a file cannot be made, written or renamed.
-    UsageError
-        A stem would overwrite ``source``.
+        A file cannot be created or, in the other methods, written.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        stems: Sequence[str],
-        *,
-        sample_rate: int,
-        channels: int,
-        subtype: str,
-        source: Path | None = None,
-    ) -> None:
-        self.folder = Path(folder)
-        self.writers: dict[str, AudioWriter] = {}
-        self._made: list[Path] = []
+    def __init__(self, folder: Path, names: Sequence[str], form: Form, clip: str) -> None:
+        self._folder = folder
+        self._names = tuple(names)
+        self._form = form
+        self._clip = clip
+        self._peaks = [0.0] * len(self._names)
+        self._clipped = [0] * len(self._names)
+        self._spooled = needs_spool(form, clip)
+        self._open: list[Encoder] = []
         try:
-            self._make_folder()
-            for stem in stems:
-                path = self.folder / f"{stem}.wav"
-                if source is not None and path.exists() and path.samefile(source):
-                    raise UsageError(
-                        "a stem would overwrite the song",
-                        got=path,
-                        remedy="choose another --output",
-                    )
-                self.writers[stem] = AudioWriter(path, sample_rate, channels, subtype)
-        except BaseException:
-            self.abort()
-            raise
+            for path in self._paths("f32" if self._spooled else EXTENSIONS[form.format]):
+                self._open.append(
+                    WavEncoder(path, _spool_form(form))
+                    if self._spooled
+                    else open_encoder(path, form)
+                )
+        except OSError as error:
+            self._abort()
+            raise output_error(folder, error) from error
 
-    def __enter__(self) -> StemSetWriter:
+    def __enter__(self) -> SongWriter:
         return self
 
     def __exit__(
@@ -192,69 +97,116 @@ class StemSetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.abort()
-
-    @property
-    def paths(self) -> dict[str, Path]:
-        """The final path of each stem."""
-        return {stem: writer.path for stem, writer in self.writers.items()}
-
-    @property
-    def clipped(self) -> dict[str, int]:
-        """Clipped values of each stem that has any."""
-        return {stem: writer.clipped for stem, writer in self.writers.items() if writer.clipped}
+        self._abort()
 
     def write(self, block: Block) -> None:
-        """Append a block to every stem: float32 (stems, channels, samples), in `stems` order."""
-        if block.ndim != 3 or block.shape[0] != len(self.writers):
-            raise ValueError(f"bad block: got {block.shape}, wanted ({len(self.writers)}, c, n)")
-        for writer, stem in zip(self.writers.values(), block, strict=True):
-            writer.write(stem)
-
-    def commit(self) -> None:
-        """Complete every file, then name them all; raises `OutputError`."""
-        for writer in self.writers.values():
-            writer.finish()
-        for writer in self.writers.values():
-            writer.commit()
-        self._made.clear()
-
-    def abort(self) -> None:
-        """Remove what is not committed; harmless after `commit`."""
-        for writer in self.writers.values():
-            writer.abort()
-        for folder in reversed(self._made):
-            try:
-                folder.rmdir()
-            except OSError:  # someone else put a file there meanwhile
-                break
-        self._made.clear()
-
-    def _make_folder(self) -> None:
+        """Append a block to every file: float32 (files, channels, samples)."""
+        if block.ndim != 3 or block.shape[:2] != (len(self._names), self._form.channels):
+            raise ValueError(
+                f"bad block: got {block.shape}, wanted"
+                f" ({len(self._names)}, {self._form.channels}, samples)"
+            )
+        if not block.shape[2]:
+            return
         try:
-            missing = []
-            place = self.folder
-            while not place.exists() and place != place.parent:
-                missing.append(place)
-                place = place.parent
-            for folder in reversed(missing):
-                folder.mkdir()
-                self._made.append(folder)
-            if not self.folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            for index, samples in enumerate(block):
+                self._measure(index, samples)
+                self._open[index].write(samples)
         except OSError as error:
-            raise _output_error(self.folder, error) from error
+            raise output_error(self._folder, error) from error
+
+    def finish(self) -> Written:
+        """Complete the files, on the disk; raises `OutputError`."""
+        try:
+            for encoder in self._open:
+                encoder.close()
+            if not self._spooled:
+                clipped = dict(zip(self._names, self._clipped, strict=True))
+                files = dict(
+                    zip(self._names, self._paths(EXTENSIONS[self._form.format]), strict=True)
+                )
+                return Written(
+                    files, self._form, 0.0, {name: n for name, n in clipped.items() if n}
+                )
+            return self._converted()
+        except OSError as error:
+            raise output_error(self._folder, error) from error
+
+    def _measure(self, index: int, samples: Block) -> None:
+        peak = max(float(samples.max()), -float(samples.min()))
+        self._peaks[index] = max(self._peaks[index], peak)
+        if peak > 1 and is_integer(self._form.subtype):
+            self._clipped[index] += int(np.count_nonzero(np.abs(samples) > 1))
+
+    def _converted(self) -> Written:
+        """Bring the waiting floats to their format and level."""
+        peak = max(self._peaks)
+        form, gain = self._form, 1.0
+        if peak > 1 and self._clip == "float":
+            form = replace(form, subtype="FLOAT")
+        elif peak > 1:
+            gain = 1 / peak
+        spools = list(self._paths("f32"))
+        if form.format == "stem":
+            path = self._folder / f"0.{EXTENSIONS['stem']}"
+            self._encode_together(spools, path, form, gain)
+            files = dict.fromkeys(self._names, path)
+        else:
+            paths = list(self._paths(EXTENSIONS[form.format]))
+            for spool, path in zip(spools, paths, strict=True):
+                self._encode_one(spool, path, form, gain)
+            files = dict(zip(self._names, paths, strict=True))
+        return Written(files, form, 20 * math.log10(gain), {})
+
+    def _encode_one(self, spool: Path, path: Path, form: Form, gain: float) -> None:
+        encoder = open_encoder(path, form)
+        self._open.append(encoder)
+        for samples in _spool_blocks(spool, form, gain):
+            encoder.write(samples)
+        encoder.close()
+        spool.unlink()
+
+    def _encode_together(self, spools: Sequence[Path], path: Path, form: Form, gain: float) -> None:
+        encoder = StemMp4Encoder(path, form, self._names)
+        self._open.append(encoder)
+        for blocks in zip(*(_spool_blocks(spool, form, gain) for spool in spools), strict=True):
+            encoder.write_streams(blocks)
+        encoder.close()
+        for spool in spools:
+            spool.unlink()
+
+    def _abort(self) -> None:
+        for encoder in self._open:
+            encoder.abort()
+
+    def _paths(self, extension: str) -> Iterator[Path]:
+        return (self._folder / f"{index}.{extension}" for index in range(len(self._names)))
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them is not there
-        return False
+def needs_spool(form: Form, clip: str) -> bool:
+    """Tell whether samples wait as floats until the song's peak is known."""
+    return form.format == "stem" or (form.bounded and clip != "keep")
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
-    remedy = "choose another --output"
-    if error.errno == errno.ENOSPC:
-        remedy = "free some space or " + remedy
-    return OutputError(f"cannot write {path}", got=error.strerror or error, remedy=remedy)
+def needed_bytes(form: Form, files: int, clip: str, frames: int) -> int:
+    """Estimate the most that writing a song takes on the disk at any time."""
+    size = estimated_bytes(form, frames)
+    if not needs_spool(form, clip):
+        return files * size
+    # Spools go one by one as they are converted, but for a .stem.mp4.
+    spool = estimated_bytes(_spool_form(form), frames)
+    return files * (spool + size) if form.format == "stem" else files * max(spool, size) + size
+
+
+def _spool_form(form: Form) -> Form:
+    return Form("wav", "FLOAT", form.sample_rate, form.channels)
+
+
+def _spool_blocks(path: Path, form: Form, gain: float) -> Iterator[Block]:
+    spool = _spool_form(form)
+    header = len(wav_header(spool.sample_rate, spool.channels, spool.subtype, 0))
+    with path.open("rb") as file:
+        file.seek(header)
+        while data := file.read(_READ_SAMPLES * 4 * form.channels):
+            frames = np.frombuffer(data, "<f4").reshape(-1, form.channels)
+            yield np.ascontiguousarray(frames.T) * np.float32(gain)

@@ -13,7 +13,7 @@ STARTED = time.perf_counter()
 def main() -> NoReturn:
     """Run the command line on ``sys.argv`` and exit with its code."""
     from stemsplit.cli.app import run
-    from stemsplit.cli.errors import exit_on_sigterm
+    from stemsplit.cli.errors import exit_on_signals
 
-    exit_on_sigterm()
+    exit_on_signals()
     sys.exit(run(sys.argv[1:]))

@@ -147,7 +147,6 @@ def _extras() -> Iterator[Check]:
 
 _PURPOSES = {
     "av": "reads m4a, mp4, wma and the rest",
-    "tags": "copies tags and covers",
     "report": "--report",
     "watch": "stemsplit watch",
     "evaluate": "stemsplit evaluate",

@@ -19,18 +19,26 @@ INTERRUPTED = 128 + signal.SIGINT
 _PARSER_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
-def exit_on_sigterm() -> None:
-    """Make SIGTERM unwind as Ctrl-C does, so that unfinished files are removed."""
+def exit_on_signals() -> None:
+    """Make SIGTERM and SIGHUP unwind as Ctrl-C does, so that unfinished files are removed."""
 
-    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + signal.SIGTERM)
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:  # nohup
+        signal.signal(hang_up, leave)
 
 
 def print_error(error: StemsplitError) -> None:
     """Print an error as the one line scripts may look for."""
-    _print_line(f"error: {error}")
+    print_error_line(str(error))
+
+
+def print_error_line(message: str) -> None:
+    """Print an error's message as that line."""
+    _print_line(f"error: {message}")
 
 
 def exit_code_of(command: Callable[[], object]) -> int:

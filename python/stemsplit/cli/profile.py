@@ -13,26 +13,30 @@ from rich.table import Table
 from stemsplit.cli import STARTED
 
 if TYPE_CHECKING:
-    from stemsplit.separate import FileResult
+    from stemsplit.report import SongReport
 
 
-def print_profile(setup: Mapping[str, float], results: Sequence[FileResult]) -> None:
-    """Print the table on stdout.
+def print_profile(
+    setup: Mapping[str, float], songs: Sequence[SongReport], device: str | None, *, to_stderr: bool
+) -> None:
+    """Print the table on stdout, or on stderr where something else has stdout.
 
     Parameters
     ----------
     setup:
         Seconds of what came before the first song, by name.
-    results:
-        What separating each song gave; equal stages are added up.
+    songs:
+        What became of each song that is done; equal stages are added up.
+    device:
+        Where the network ran.
     """
     total = time.perf_counter() - STARTED
-    audio = sum(result.samples / result.sample_rate for result in results)
+    audio = sum((song.samples or 0) / (song.sample_rate or 1) for song in songs)
     stages = dict(setup)
-    for result in results:
-        for stage, seconds in result.timings.items():
+    for song in songs:
+        for stage, seconds in song.timings.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
-    table = Table(title=f"{audio:.1f} s of audio on {results[0].device}")
+    table = Table(title=f"{audio:.1f} s of audio on {device}")
     table.add_column("stage")
     for heading in ("seconds", "of the total", "× real time"):
         table.add_column(heading, justify="right")
@@ -44,7 +48,7 @@ def print_profile(setup: Mapping[str, float], results: Sequence[FileResult]) -> 
         table.add_row("everything else", *_figures(rest, total, audio))
     table.add_section()
     table.add_row("total", *_figures(total, total, audio))
-    console = Console()
+    console = Console(stderr=to_stderr)
     console.print(table)
     peak = peak_memory()
     if peak is not None:

@@ -1,65 +1,174 @@
-"""What a separation shows on stderr: a bar with the time left, and a line when a song is done."""
+"""What a separation shows on stderr and keeps in a log: bars, a line for each song, a summary."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import datetime
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
-if TYPE_CHECKING:
-    from stemsplit.separate import Progress as SongProgress
+from stemsplit.batch import Event, SongProgress, SongStarted
+from stemsplit.cli.errors import print_error_line
+from stemsplit.errors import OutputError
+from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, SongReport
 
 
 class Display:
-    """Progress and plain lines on stderr.
+    """Progress and plain lines on stderr, and the log. A context manager.
+
+    Where stderr is no terminal there are no bars; rich honours ``NO_COLOR``.
 
     Parameters
     ----------
     quiet:
-        Show nothing.
+        Show, and log, nothing but warnings (in the log) and errors.
+    log:
+        A file to append to; it is made with the first line.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, log: Path | None = None) -> None:
+        self._quiet = quiet
+        self._log = log
         self._console = Console(stderr=True, quiet=quiet)
-
-    @contextmanager
-    def progress(self, name: str) -> Iterator[Callable[[SongProgress], None]]:
-        """Show a bar while the context lasts; give what moves it on.
-
-        Where stderr is no terminal there is no bar.
-        """
-        bar = Progress(
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=self._console.quiet or not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
-        with bar:
-            task = bar.add_task(escape(_printable(name)), total=None)
+        self._tasks: dict[int, TaskID] = {}
+        self._songs = 1
 
-            def show(progress: SongProgress) -> None:
-                bar.update(task, completed=progress.done_samples, total=progress.total_samples)
+    def __enter__(self) -> Display:
+        self._bars.start()
+        return self
 
-            yield show
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
 
-    def line(self, text: str) -> None:
-        """Print a line as it is."""
-        self._console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
+    def check(self) -> None:
+        """See that there is a place for the log; raises `OutputError`."""
+        if self._log is None:
+            return
+        folder = self._log.parent
+        if self._log.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():
+            raise OutputError(
+                f"cannot write {self._log}", wanted="a file in a folder that is there"
+            )
+
+    def expect(self, songs: int) -> None:
+        """Say how many songs there are."""
+        self._songs = songs
+
+    def show(self, event: Event) -> None:
+        """Show what happened to a song."""
+        if isinstance(event, SongStarted):
+            name = _short(event.song.shown)
+            self._tasks[event.number] = self._bars.add_task(escape(_printable(name)), total=None)
+        elif isinstance(event, SongProgress):
+            self._bars.update(
+                self._tasks[event.number],
+                completed=event.done_samples,
+                total=event.total_samples,
+            )
+        else:
+            task = self._tasks.pop(event.number, None)
+            if task is not None:
+                self._bars.remove_task(task)
+            self._ended(event.report)
+            if event.traceback is not None:
+                self._write_log("error", event.traceback)
+
+    def error(self, message: str) -> None:
+        """Print and log an error."""
+        print_error_line(message)
+        self._write_log("error", message)
+
+    def line(self, text: str, level: str = "info") -> None:
+        """Print and log a line as it is."""
+        prefix = "" if level == "info" else f"{level}: "
+        self._console.print(
+            prefix + _printable(text), markup=False, highlight=False, soft_wrap=True
+        )
+        if level != "info" or not self._quiet:
+            self._write_log(level, text)
+
+    def summary(self, report: BatchReport) -> None:
+        """Print how many songs are done; for a single one, its own line has said that."""
+        if report.error is not None:
+            self._write_log("error", report.error.message)
+        if self._songs < 2:
+            return
+        counts = [f"{report.count(status)} {status}" for status in (DONE, SKIPPED, FAILED)]
+        self.line(f"{self._songs} songs: {', '.join(counts)}")
+
+    def _ended(self, report: SongReport) -> None:
+        name = _short(report.input)
+        if report.error is not None:
+            self.error(report.error.message)
+        elif report.status == SKIPPED:
+            self.line(f"{name}: done before, skipped")
+        else:
+            assert report.samples is not None
+            assert report.sample_rate is not None
+            length = report.samples / report.sample_rate
+            speed = f"{length / report.seconds:.1f} × real time"
+            self.line(
+                f"{name}: {', '.join(report.outputs)} in {_relative(report.folder)}"
+                f" ({length:.1f} s in {report.seconds:.1f} s, {speed})"
+            )
+        if report.gain_db:
+            self.line(
+                f"{name}: all stems at {report.gain_db:+.2f} dB, so that none clips (see --clip)"
+            )
+        for stem, count in report.clipped.items():
+            self.line(f"{name}: {count} samples of {stem} clipped (see --clip)", "warning")
+
+    def _write_log(self, level: str, text: str) -> None:
+        if self._log is None:
+            return
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        try:
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                for line in text.splitlines():
+                    file.write(f"{now} {level} {line}\n")
+        except OSError as error:
+            reason = OutputError(f"cannot write {self._log}", got=error.strerror or error)
+            self._log = None
+            print_error_line(str(reason))
+
+
+def _short(name: str) -> str:
+    return Path(name).name or name
+
+
+def _relative(folder: str | None) -> str:
+    """Give a folder as people write it: from here, if it is below."""
+    assert folder is not None
+    path = os.path.relpath(folder) if sys.platform != "win32" else folder
+    return folder if path.startswith("..") else path
 
 
 def _printable(text: str) -> str:
-    # A file name may hold bytes that are no text, which rich would fail to print.
-    return text.encode(errors="backslashreplace").decode()
+    # A file name may hold bytes that are no text, which rich would fail to print, or line breaks.
+    return " ".join(text.encode(errors="backslashreplace").decode().split("\n"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("torch", "numpy", "soundfile", "soxr", "typer", "rich")
-EXTRAS = {"av": "av", "mutagen": "tags", "jinja2": "report", "pillow": "report",
+PACKAGES = ("torch", "numpy", "soundfile", "soxr", "mutagen", "typer", "rich")
+EXTRAS = {"av": "av", "jinja2": "report", "pillow": "report",
           "watchfiles": "watch", "museval": "evaluate"}  # fmt: skip
 
 

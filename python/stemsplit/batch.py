@@ -1,0 +1,391 @@
+"""Any number of songs with one model: what is done is skipped, and a bad file stops no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemsplit.errors import StemsplitError, UsageError
+from stemsplit.files import absolute
+from stemsplit.models import DEFAULT_MODEL, find_card, read_card
+from stemsplit.outputs import OutputOptions
+from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, Failure, SongReport
+
+if TYPE_CHECKING:
+    from stemsplit.inputs import Song
+    from stemsplit.manifest import Manifest
+    from stemsplit.separate import Progress, Separator
+
+SEGMENT_SECONDS = 10.0  # as stemsplit.pipeline has it, whose import would bring torch
+DEFAULT_TEMPLATE = "{track}/{stem}.{ext}"
+PRECISIONS = ("auto", "float32", "half")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class SeparateOptions:
+    """How to separate songs, and where to.
+
+    Parameters
+    ----------
+    output:
+        The output folder.
+    outputs:
+        What to write there.
+    model, device, threads, precision:
+        As for `Separator`.
+    soft, segment_seconds:
+        As for `Separator.separate`.
+    jobs:
+        Songs worked on at a time.
+    skip_existing:
+        Leave out a song whose stems are there, made of the same file by the same model with the
+        same settings.
+    force:
+        Replace files that no earlier run made for the song, and skip nothing.
+
+    Raises
+    ------
+    UsageError
+        A value that cannot be meant.
+    """
+
+    output: Path
+    outputs: OutputOptions = field(default_factory=lambda: OutputOptions(filename=DEFAULT_TEMPLATE))
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    soft: bool | None = None
+    segment_seconds: float = SEGMENT_SECONDS
+    jobs: int = 1
+    skip_existing: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not _DEVICE.fullmatch(self.device):
+            raise UsageError("bad --device", got=self.device, wanted="auto, cpu, cuda or cuda:N")
+        if not (math.isfinite(self.segment_seconds) and self.segment_seconds > 0):
+            raise UsageError(
+                "bad --segment", got=self.segment_seconds, wanted="seconds, more than 0"
+            )
+        if self.precision not in PRECISIONS:
+            raise UsageError("bad --precision", got=self.precision, wanted=" or ".join(PRECISIONS))
+        for option, value in (("--threads", self.threads), ("--jobs", self.jobs)):
+            if value is not None and value < 1:
+                raise UsageError(f"bad {option}", got=value, wanted="at least 1")
+
+    def facts(self) -> dict[str, Any]:
+        """Give the options as the report states them."""
+        return {**dataclasses.asdict(self), "output": absolute(self.output)}
+
+
+@dataclass(frozen=True)
+class SongStarted:
+    """A song is begun: its number from 0 in the batch."""
+
+    number: int
+    song: Song
+
+
+@dataclass(frozen=True)
+class SongProgress:
+    """So many samples of a song are separated; the total is None where it is unknown."""
+
+    number: int
+    done_samples: int
+    total_samples: int | None
+
+
+@dataclass(frozen=True)
+class SongEnded:
+    """A song is done, skipped or failed; for an error nobody foresaw with its traceback."""
+
+    number: int
+    report: SongReport
+    traceback: str | None = None
+
+
+Event = SongStarted | SongProgress | SongEnded
+
+
+class _CancelledError(Exception):
+    """The batch ends before the song does."""
+
+
+class Batch:
+    """Separates songs with a model that is loaded when the first of them needs it.
+
+    Parameters
+    ----------
+    options:
+        How, and where to.
+    on_event:
+        Called with every `Event`, from whichever thread, one at a time.
+
+    Attributes
+    ----------
+    setup:
+        Seconds that importing the network's library and loading the model took, by name.
+    """
+
+    def __init__(
+        self, options: SeparateOptions, on_event: Callable[[Event], None] | None = None
+    ) -> None:
+        from stemsplit.store import OutputStore
+
+        self.options = options
+        self.setup: dict[str, float] = {}
+        self._on_event = on_event
+        self._card = read_card(find_card(options.model))
+        self._names = options.outputs.names(self._card.sources)
+        self._store = OutputStore(options.output)
+        self._separator: Separator | None = None
+        self._cancelled = threading.Event()
+        self._guard = threading.Lock()
+
+    @property
+    def files_per_song(self) -> int:
+        """How many files are written for each song."""
+        return 1 if self.options.outputs.format == "stem" else len(self._names)
+
+    def run(self, songs: Sequence[Song]) -> BatchReport:
+        """Separate songs, in their order; may be called again.
+
+        Ctrl-C (`KeyboardInterrupt`) and `SystemExit` end the batch early: the songs not done are
+        reported as failed, and ``error`` says that it was interrupted.
+
+        Raises
+        ------
+        UsageError
+            A template without ``{track}`` for several songs.
+        ModelError, DeviceError
+            The model or the device cannot be had.
+        """
+        from stemsplit.inputs import name_songs
+
+        reports: dict[int, SongReport] = {}
+        error = None
+        try:
+            self._store.recover()
+            named = name_songs(songs, self._store)
+            self._check_template(named)
+            todo = [
+                (number, song)
+                for number, song in enumerate(named)
+                if self._needs_work(number, song, reports)
+            ]
+            if todo:
+                self._load()
+                self._work(todo, reports)
+        except (KeyboardInterrupt, SystemExit) as end:
+            code = end.code if isinstance(end, SystemExit) else _INTERRUPTED
+            error = Failure("interrupted", code if isinstance(code, int) else 1)
+        missing = SongReport("", FAILED, error=error)
+        return self.report(
+            [
+                reports.get(number) or dataclasses.replace(missing, input=song.shown)
+                for number, song in enumerate(songs)
+            ],
+            error,
+        )
+
+    def report(self, songs: Sequence[SongReport], error: Failure | None = None) -> BatchReport:
+        """Give the report of songs that this batch has worked on."""
+        from importlib.metadata import version
+
+        return BatchReport(
+            version("stemsplit"),
+            self._card.name,
+            None if self._separator is None else str(self._separator.device),
+            self.options.facts(),
+            songs,
+            error,
+        )
+
+    def _check_template(self, songs: Sequence[Song]) -> None:
+        if "{track}" in self.options.outputs.filename:
+            return
+        ours = {song.track for song in songs}
+        others = {manifest.track for manifest in self._store.manifests()} - ours
+        if len(ours) > 1 or (others and not self.options.force):
+            raise UsageError(
+                "songs would share their files' names",
+                got=f"--filename {self.options.outputs.filename}",
+                wanted="{track} in it",
+                remedy="or give each song an --output of its own",
+            )
+
+    def _needs_work(self, number: int, song: Song, reports: dict[int, SongReport]) -> bool:
+        """Tell whether a song is to be separated; if not, report why."""
+        from stemsplit.audio import AudioReader
+
+        try:
+            if song.problem is not None:
+                raise song.problem
+            manifest = self._done_before(song)
+            if manifest is not None:
+                self._end(number, _skipped(song, manifest, self.options.output), reports)
+                return False
+            AudioReader(song.path).close()
+        except StemsplitError as error:
+            self._end(number, _failed(song, error), reports)
+            return False
+        return True
+
+    def _done_before(self, song: Song) -> Manifest | None:
+        from stemsplit.manifest import song_settings
+
+        options = self.options
+        manifest = self._store.manifest(song.track)
+        if manifest is None or not options.skip_existing or options.force:
+            return None
+        soft = self._card.soft if options.soft is None else options.soft
+        same = (
+            manifest.matches(song_settings(self._card, soft, options.outputs))
+            and manifest.complete(options.output)
+            and manifest.input.unchanged(song.path)
+        )
+        return manifest if same else None
+
+    def _load(self) -> None:
+        if self._separator is not None:
+            return
+        options = self.options
+        began = time.perf_counter()
+        from stemsplit.separate import Separator  # torch: slower than everything before it
+
+        imported = time.perf_counter()
+        self._separator = Separator(
+            options.model,
+            device=options.device,
+            threads=options.threads,
+            precision=options.precision,
+        )
+        self.setup = {
+            "import": imported - began,
+            "load model": time.perf_counter() - imported,
+        }
+
+    def _work(self, todo: Sequence[tuple[int, Song]], reports: dict[int, SongReport]) -> None:
+        self._cancelled.clear()
+        if self.options.jobs == 1:
+            for number, song in todo:
+                self._separate(number, song, reports)
+            return
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            try:
+                futures: list[Future[None]] = [
+                    pool.submit(self._separate, number, song, reports) for number, song in todo
+                ]
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self._cancelled.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _separate(self, number: int, song: Song, reports: dict[int, SongReport]) -> None:
+        if self._cancelled.is_set():
+            return
+        self._emit(SongStarted(number, song))
+        trace = None
+        try:
+            report = self._separated(number, song)
+        except _CancelledError:
+            return
+        except StemsplitError as error:
+            report = _failed(song, error)
+        except Exception as error:  # the other songs of the night shall not pay for it
+            report, trace = _failed(song, _unforeseen(song, error)), traceback.format_exc()
+        self._end(number, report, reports, trace)
+
+    def _separated(self, number: int, song: Song) -> SongReport:
+        from stemsplit.song import separate_file
+
+        assert self._separator is not None
+        options = self.options
+        began = time.perf_counter()
+
+        def show(progress: Progress) -> None:
+            if self._cancelled.is_set():
+                raise _CancelledError
+            self._emit(SongProgress(number, progress.done_samples, progress.total_samples))
+
+        result = separate_file(
+            song.path,
+            options.output,
+            separator=self._separator,
+            options=options.outputs,
+            track=song.track,
+            soft=options.soft,
+            segment_seconds=options.segment_seconds,
+            overwrite=options.force,
+            store=self._store,
+            on_progress=show,
+        )
+        outputs = {stem: absolute(path) for stem, path in result.stems.items()}
+        return SongReport(
+            song.shown,
+            DONE,
+            folder=_folder(outputs),
+            outputs=outputs,
+            sample_rate=result.sample_rate,
+            channels=result.channels,
+            samples=result.samples,
+            seconds=time.perf_counter() - began,
+            gain_db=result.gain_db,
+            clipped=result.clipped,
+            timings=dict(result.timings),
+        )
+
+    def _end(
+        self,
+        number: int,
+        report: SongReport,
+        reports: dict[int, SongReport],
+        trace: str | None = None,
+    ) -> None:
+        reports[number] = report
+        self._emit(SongEnded(number, report, trace))
+
+    def _emit(self, event: Event) -> None:
+        if self._on_event is not None:
+            with self._guard:
+                self._on_event(event)
+
+
+def _skipped(song: Song, manifest: Manifest, root: Path) -> SongReport:
+    outputs = {stem: absolute(root / path) for stem, path in manifest.outputs.items()}
+    return SongReport(
+        song.shown, SKIPPED, folder=_folder(outputs), outputs=outputs, **manifest.result
+    )
+
+
+def _failed(song: Song, error: StemsplitError) -> SongReport:
+    return SongReport(song.shown, FAILED, error=Failure(str(error), error.exit_code))
+
+
+def _unforeseen(song: Song, error: Exception) -> StemsplitError:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return StemsplitError(f"out of memory at {song.shown}", remedy="try a smaller --segment")
+    return StemsplitError(
+        f"cannot separate {song.shown}",
+        got=f"{type(error).__name__}: {error}",
+        remedy="please report this; --log keeps the details",
+    )
+
+
+def _folder(outputs: dict[str, str]) -> str:
+    return os.path.commonpath([Path(path).parent for path in outputs.values()])

@@ -1,0 +1,114 @@
+"""Runs the batch that ``stemsplit separate`` was asked for, and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemsplit.batch import Batch, SeparateOptions
+from stemsplit.cli import pipes
+from stemsplit.cli.process import tune_process
+from stemsplit.cli.progress import Display
+from stemsplit.errors import StemsplitError, UsageError
+from stemsplit.report import BatchReport, Failure
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What to say, and where: the options of that name."""
+
+    as_json: bool = False
+    log: Path | None = None
+    quiet: bool = False
+    profile: bool = False
+
+
+def run_command(
+    songs: Sequence[Path],
+    output: Path,
+    settings: Callable[[Path], SeparateOptions],
+    reporting: Reporting,
+) -> int:
+    """Separate songs and report it; give the exit code.
+
+    Parameters
+    ----------
+    songs, output:
+        As given on the command line, ``-`` among them.
+    settings:
+        Gives the options for an output folder; raises `UsageError`.
+    reporting:
+        What to say.
+    """
+    with ExitStack() as stack:
+        display = stack.enter_context(Display(quiet=reporting.quiet, log=reporting.log))
+        report = None
+        try:
+            display.check()
+            if pipes.is_pipe(output):
+                pipes.check(songs, as_json=reporting.as_json)
+                options = settings(stack.enter_context(pipes.scratch_folder()))
+            else:
+                options = settings(output)
+            batch = Batch(options, display.show)
+            report = _run(batch, songs, output, display, stack)
+            if pipes.is_pipe(output) and not report.exit_code:
+                pipes.copy_to_stdout(Path(next(iter(report.songs[0].outputs.values()))))
+            if reporting.profile:
+                taken = reporting.as_json or pipes.is_pipe(output)
+                _print_profile(batch, report, to_stderr=taken)
+        except StemsplitError as error:
+            display.error(str(error))
+            failure = Failure(str(error), error.exit_code)
+            report = refused(failure) if report is None else report
+            code = error.exit_code
+        else:
+            code = report.exit_code
+        if reporting.as_json:
+            print(json.dumps(report.document(), indent=2), flush=True)
+        return code
+
+
+def refused(error: Failure) -> BatchReport:
+    """Give the report of a batch that could not begin."""
+    from importlib.metadata import version
+
+    return BatchReport(version("stemsplit"), None, None, {}, (), error)
+
+
+def _run(
+    batch: Batch, arguments: Sequence[Path], output: Path, display: Display, stack: ExitStack
+) -> BatchReport:
+    from stemsplit.inputs import find_songs, spool
+
+    if pipes.is_pipe(output) and batch.files_per_song != 1:
+        raise UsageError(
+            "only one stem goes to stdout",
+            got=f"{batch.files_per_song} files",
+            remedy="choose one with --stems NAME",
+        )
+    songs = []
+    for argument in dict.fromkeys(arguments):
+        if pipes.is_pipe(argument):
+            songs.append(spool(sys.stdin.buffer, stack.enter_context(pipes.scratch_folder())))
+        else:
+            songs += find_songs([argument], None if pipes.is_pipe(output) else output)
+    if pipes.is_pipe(output) and len(songs) != 1:
+        raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
+    tune_process()
+    display.expect(len(songs))
+    report = batch.run(songs)
+    display.summary(report)
+    return report
+
+
+def _print_profile(batch: Batch, report: BatchReport, *, to_stderr: bool) -> None:
+    from stemsplit.cli.profile import print_profile
+
+    done = [song for song in report.songs if song.timings]
+    if done:
+        print_profile(batch.setup, done, report.device, to_stderr=to_stderr)

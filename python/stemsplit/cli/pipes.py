@@ -1,0 +1,49 @@
+"""``-`` for a file: songs from stdin, a stem to stdout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stemsplit.errors import OutputError, UsageError
+
+
+def is_pipe(path: Path) -> bool:
+    """Tell whether an argument means stdin or stdout."""
+    return str(path) == "-"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder of the system's for temporary files that goes away at the end."""
+    with TemporaryDirectory(prefix="stemsplit-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def check(songs: Sequence[Path], *, as_json: bool) -> None:
+    """See that stdout can take a stem; raises `UsageError`."""
+    if as_json:
+        raise UsageError("stdout cannot take both the stem and --json", remedy="leave one out")
+    if len(songs) > 1:
+        raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
+    if sys.stdout.isatty():
+        raise UsageError("stdout is a terminal", remedy="pipe it on, or choose a folder for -o")
+
+
+def copy_to_stdout(path: Path) -> None:
+    """Write a file to stdout; raises `OutputError` when nobody reads it to the end."""
+    try:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # Python flushes stdout once more when it ends, which would fail as this did.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError("cannot write to stdout", got="a reader that went away") from error
+    except OSError as error:
+        raise OutputError("cannot write to stdout", got=error.strerror or error) from error

@@ -1,0 +1,81 @@
+"""Decoders: what turns a file into samples, libsndfile's behind the face PyAV's shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+Frames = npt.NDArray[np.float32]
+
+_UNKNOWN_LENGTH = 1 << 62  # libsndfile claims 2**63 - 1 samples when a stream states no length
+
+
+class DecodeError(Exception):
+    """A decoder's reason, for the error that names the file."""
+
+
+class Decoder(Protocol):
+    """An open file, decoded forward once.
+
+    ``frames`` is what the header claims, None where it does not say; ``subtype`` and ``format``
+    are libsndfile's names.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+    subtype: str
+    format: str
+
+    def read(self, samples: int) -> Frames:
+        """Decode float32 (samples, channels), fewer only at the end; raises `DecodeError`."""
+
+    def close(self) -> None:
+        """Close the file; harmless when closed already."""
+
+
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile carries no types
+    """A file never sought in: soundfile seeks after each read, which streamed FLAC refuses."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class SndfileDecoder:
+    """Decodes what libsndfile reads; raises `DecodeError` for everything else."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # The name as bytes, as soundfile cannot encode names that are not valid UTF-8.
+            self._file = _ForwardFile(os.fsencode(path) if os.name == "posix" else str(path))
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file, no header
+            raise DecodeError(_reason(error)) from error
+        self.sample_rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        self.subtype = str(self._file.subtype)
+        self.format = str(self._file.format)
+        claimed = int(self._file.frames)
+        self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
+
+    def read(self, samples: int) -> Frames:
+        """Decode float32 (samples, channels)."""
+        try:
+            frames: Frames = self._file.read(out=np.empty((samples, self.channels), np.float32))
+        except soundfile.SoundFileError as error:
+            raise DecodeError(_reason(error)) from error
+        return frames
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).removeprefix("Error : ").rstrip(". ")
+    return str(error).rstrip(". ")

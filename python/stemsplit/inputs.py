@@ -1,0 +1,186 @@
+"""The songs that arguments mean, and the name each goes by in the output folder."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from stemsplit.audio import AUDIO_SUFFIXES
+from stemsplit.errors import InputError, output_error
+from stemsplit.files import absolute
+from stemsplit.manifest import fingerprint
+from stemsplit.store import STATE_FOLDER, OutputStore
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song to separate.
+
+    Attributes
+    ----------
+    path:
+        Its file.
+    track:
+        The name it goes by: its file's without the ending, below the folder it was found in.
+    shown:
+        What messages and reports call it.
+    problem:
+        Why there is no song after all.
+    """
+
+    path: Path
+    track: str
+    shown: str
+    problem: InputError | None = None
+
+
+def find_songs(arguments: Sequence[Path], output: Path | None) -> list[Song]:
+    """Find the songs that files, folders and patterns mean, in their order, each once.
+
+    Folders are searched whole, in the order of names, for files with an ending of
+    `AUDIO_SUFFIXES`; left out is what is hidden, what is in the output folder, and what earlier
+    runs made. A pattern (``*``, ``?``, ``[...]``, ``**``) that no shell has expanded is expanded
+    here. What means no song is given with its ``problem``.
+
+    Parameters
+    ----------
+    arguments:
+        Paths; ``-`` is not among them.
+    output:
+        The output folder.
+    """
+    songs: dict[str, Song] = {}
+    for argument in arguments:
+        for song in _meant(argument, output):
+            songs.setdefault(absolute(song.path), song)
+    return list(songs.values())
+
+
+def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
+    """Give each song a name of its own among them all, and among those the folder has already.
+
+    A song keeps the name under which it was done before. Where two songs of one name meet, the
+    later gets its folder's name in brackets, or its file's ending too, or a few digits that its
+    path gives.
+    """
+    taken: set[str] = set()
+    named = []
+    for song in songs:
+        for candidate in _candidates(song):
+            folded = unicodedata.normalize("NFC", candidate).casefold()
+            done = store.manifest(candidate)
+            free = done is None or done.input.path == absolute(song.path)
+            if folded not in taken and (free or (done and done.input.unchanged(song.path))):
+                break
+        taken.add(folded)
+        named.append(replace(song, track=candidate))
+    return named
+
+
+def song_name(path: Path) -> str:
+    """Give a song's name: its file's, without the ending."""
+    name = path.name
+    for ending in (".stem.mp4", path.suffix):
+        if ending and name.lower().endswith(ending.lower()):
+            name = name[: -len(ending)]
+            break
+    return name if name.strip(".") else path.name.strip(".") or "song"
+
+
+def spool(stream: IO[bytes], folder: Path) -> Song:
+    """Copy a stream into a file, as decoders seek; raises `OutputError` where there is no room."""
+    path = folder / "stdin"
+    try:
+        with path.open("xb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return Song(path, "stdin", STDIN)
+
+
+def _candidates(song: Song) -> Iterator[str]:
+    yield song.track
+    if song.shown == STDIN:
+        digits = fingerprint(song.path).sha256
+    else:
+        yield from _longer_names(song)
+        digits = hashlib.sha256(os.fsencode(absolute(song.path))).hexdigest()
+    track = PurePosixPath(song.track)
+    for length in range(8, len(digits)):
+        yield str(track.with_name(f"{track.name} ({digits[:length]})"))
+
+
+def _longer_names(song: Song) -> Iterator[str]:
+    path = Path(absolute(song.path))
+    track = PurePosixPath(song.track)
+    yield str(track.with_name(f"{track.name} ({path.parent.name})"))
+    yield str(track.with_name(f"{path.name} ({path.parent.name})"))
+
+
+def _meant(argument: Path, output: Path | None) -> Iterator[Song]:
+    if argument.is_dir():
+        found = False
+        for path in _walk(argument, output):
+            found = True
+            below = path.relative_to(argument)
+            yield Song(path, (below.parent / song_name(below)).as_posix(), str(path))
+        if not found:
+            yield _without(argument, InputError(f"no songs in {argument}", wanted="audio files"))
+    elif not os.path.lexists(argument) and glob.has_magic(str(argument)):
+        # Path.glob takes no absolute patterns.
+        matches = sorted(glob.glob(str(argument), recursive=True))  # noqa: PTH207
+        for match in matches:
+            yield from _meant(Path(match), output)
+        if not matches:
+            yield _without(argument, InputError(f"nothing matches {argument}"))
+    else:
+        yield Song(argument, song_name(argument), str(argument))
+
+
+def _without(path: Path, problem: InputError) -> Song:
+    return Song(path, song_name(path), str(path), problem)
+
+
+def _walk(top: Path, output: Path | None) -> Iterator[Path]:
+    """Give the audio files below a folder; a folder that links lead to twice is searched once."""
+    seen: set[tuple[int, int]] = set()
+    own = set() if output is None or _same(output, top) else {os.path.realpath(output)}
+    for name, folders, files in os.walk(top, followlinks=True):
+        folder = Path(name)
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen or os.path.realpath(folder) in own:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        made = _made_in(folder)
+        own |= made
+        folders[:] = sorted(place for place in folders if not place.startswith("."))
+        for file in sorted(files):
+            path = folder / file
+            ours = file.startswith(".") or os.path.realpath(path) in own
+            if path.suffix.lower() in AUDIO_SUFFIXES and not ours and path.is_file():
+                yield path
+
+
+def _made_in(folder: Path) -> set[str]:
+    """Give the files that earlier runs made with this as their output folder."""
+    if not (folder / STATE_FOLDER).is_dir():
+        return set()
+    return {
+        os.path.realpath(folder / path)
+        for manifest in OutputStore(folder).manifests()
+        for path in manifest.owned
+    }
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,128 @@
+"""What was made of a song and how: the record by which a later run knows that it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stemsplit.files import absolute
+from stemsplit.models import ModelCard
+from stemsplit.outputs import OutputOptions
+
+SCHEMA = 1
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """An input file as it was read: its absolute path, bytes, time of change in ns, SHA-256."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def unchanged(self, path: Path) -> bool:
+        """Tell whether a file is this one still; only a changed time makes it be read.
+
+        Another file of the same content counts as this one.
+        """
+        try:
+            status = path.stat()
+            if status.st_size != self.size:
+                return False
+            if absolute(path) == self.path and status.st_mtime_ns == self.mtime_ns:
+                return True
+            return fingerprint(path).sha256 == self.sha256
+        except OSError:
+            return False
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Read a file whole and give its fingerprint; raises `OSError`."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+    return Fingerprint(absolute(path), status.st_size, status.st_mtime_ns, digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The record of a song in an output folder.
+
+    Attributes
+    ----------
+    track:
+        The song's name there.
+    input:
+        What was separated.
+    settings:
+        Everything the files' content depends on, the model's SHA-256 among it.
+    outputs:
+        Paths below the output folder by stem.
+    sizes:
+        Bytes of each path.
+    owned:
+        Paths of this and earlier runs, which a later run may replace.
+    moves:
+        Path of each file by its temporary name, for a run that has to finish the renaming.
+    result:
+        Facts for the report of a run that skips the song.
+    version:
+        Of stemsplit.
+    """
+
+    track: str
+    input: Fingerprint
+    settings: dict[str, Any]
+    outputs: dict[str, str]
+    sizes: dict[str, int]
+    owned: tuple[str, ...] = ()
+    moves: dict[str, str] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Give the record as JSON; names that are no text keep their bytes as lone surrogates."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    def complete(self, root: Path) -> bool:
+        """Tell whether every output lies below a folder, with the size it was written with."""
+        try:
+            return all((root / path).stat().st_size == size for path, size in self.sizes.items())
+        except OSError:
+            return False
+
+    def matches(self, settings: Mapping[str, Any]) -> bool:
+        """Tell whether it was made with these settings."""
+        return bool(json.loads(json.dumps(settings)) == self.settings)
+
+
+def song_settings(card: ModelCard, soft: bool, options: OutputOptions) -> dict[str, Any]:
+    """Give everything the content of a song's files depends on.
+
+    Device, precision, threads and segment are left out: they change rounding only.
+    """
+    model = {"name": card.name, "sha256": card.sha256}
+    return {"model": model, "soft": soft, **dataclasses.asdict(options)}
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Read a record; None where there is none, or none that this version understands."""
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["schema"] != SCHEMA:
+            return None
+        changed = {"input": Fingerprint(**facts["input"]), "owned": tuple(facts["owned"])}
+        return Manifest(**{**facts, **changed})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,119 @@
+"""What became of a batch, for people and for scripts: the document that ``--json`` prints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stemsplit.errors import PARTIAL_BATCH
+
+SCHEMA: Final = 1
+
+DONE: Final = "done"
+SKIPPED: Final = "skipped"
+FAILED: Final = "failed"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed, in one line, and the exit code for it."""
+
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class SongReport:
+    """What became of a song.
+
+    Attributes
+    ----------
+    input:
+        The song as it was named or found.
+    status:
+        ``done``, ``skipped`` (it was done before) or ``failed``.
+    folder:
+        The folder its files are in, absolute; None when it failed.
+    outputs:
+        The absolute path of each stem.
+    sample_rate, channels, samples:
+        Of the song: Hz, and samples per channel; None when it failed.
+    seconds:
+        The time it took.
+    gain_db:
+        The stems' common level against the mixture.
+    clipped:
+        Samples cut at full scale by stem.
+    timings:
+        Seconds by stage.
+    error:
+        None unless it failed.
+    """
+
+    input: str
+    status: str
+    folder: str | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    sample_rate: int | None = None
+    channels: int | None = None
+    samples: int | None = None
+    seconds: float = 0.0
+    gain_db: float = 0.0
+    clipped: dict[str, int] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    error: Failure | None = None
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    version:
+        Of stemsplit.
+    model, device:
+        What it was done with; None when it did not come to that.
+    settings:
+        The options.
+    songs:
+        In the order of the arguments.
+    error:
+        What kept the batch from running, or interrupted it.
+    """
+
+    version: str
+    model: str | None
+    device: str | None
+    settings: dict[str, Any]
+    songs: Sequence[SongReport] = ()
+    error: Failure | None = None
+
+    def count(self, status: str) -> int:
+        """Count the songs of a status."""
+        return sum(song.status == status for song in self.songs)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done, the first failure's code when nothing is, else `PARTIAL_BATCH`."""
+        if self.error is not None:
+            return self.error.exit_code
+        codes = [song.error.exit_code for song in self.songs if song.error is not None]
+        if not codes:
+            return 0
+        return codes[0] if len(codes) == len(self.songs) else PARTIAL_BATCH
+
+    def document(self) -> dict[str, Any]:
+        """Give the document that docs/separate.schema.json describes."""
+        facts = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        songs = [dataclasses.asdict(song) for song in self.songs]
+        error = None if self.error is None else dataclasses.asdict(self.error)
+        return {
+            "schema": SCHEMA,
+            **facts,
+            "songs": songs,
+            "error": error,
+            "exit_code": self.exit_code,
+        }

@@ -1,0 +1,329 @@
+"""One song from file to files: `separate_file`."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stemsplit.audio import AudioReader
+from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.files import absolute
+from stemsplit.inputs import song_name
+from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
+from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, Form, OutputOptions
+from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch
+from stemsplit.separate import Progress, Separator
+from stemsplit.stem_mp4 import check_available
+from stemsplit.store import OutputStore
+from stemsplit.tags import copy_tags, read_tags
+from stemsplit.writer import SongWriter, Written, needed_bytes
+
+Audio = npt.NDArray[np.float32]
+
+_BLOCK_SAMPLES = 1 << 17
+# Fewer bytes a sample than any codec needs, even for silence: the header's length is made up.
+_LEAST_BYTES_PER_SAMPLE = 1e-3
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of a file.
+
+    Attributes
+    ----------
+    stems:
+        The path of each stem; one and the same for all streams of a ``.stem.mp4``.
+    folder:
+        The output folder.
+    sample_rate, channels, samples:
+        Of the song and of every stem.
+    device:
+        Where the network ran.
+    timings:
+        Seconds each stage took.
+    clipped:
+        Samples cut at full scale by stem; stems without any are left out.
+    gain_db:
+        The stems' common level against the mixture: not 0 when one would have clipped.
+    """
+
+    stems: dict[str, Path]
+    folder: Path
+    sample_rate: int
+    channels: int
+    samples: int
+    device: str
+    timings: dict[str, float] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
+    gain_db: float = 0.0
+
+
+def separate_file(
+    source: Path,
+    output: Path,
+    *,
+    separator: Separator,
+    options: OutputOptions | None = None,
+    track: str | None = None,
+    soft: bool | None = None,
+    segment_seconds: float = SEGMENT_SECONDS,
+    overwrite: bool = True,
+    store: OutputStore | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FileResult:
+    """Separate a file into files, by default ``output/vocals.wav`` and so on.
+
+    The stems have the file's sample rate, channels and exact length, add up to it where the
+    model's masks do (with ``residual`` or ``two_stems`` always), and appear together when all are
+    complete. Memory does not grow with the length of the song.
+
+    Parameters
+    ----------
+    source:
+        The song.
+    output:
+        A folder, made if missing.
+    separator:
+        The model.
+    options:
+        What to write, and how.
+    track:
+        The song's name for the template; its file's name by default.
+    soft, segment_seconds, on_progress:
+        As for `Separator.separate`.
+    overwrite:
+        Replace files that are there already though no earlier run made them.
+    store:
+        The folder's `OutputStore`, for those who have one already.
+
+    Raises
+    ------
+    InputError, AudioError
+        The file cannot be read, changes meanwhile, or does not fit the format.
+    OutputError, NoSpaceError
+        The stems cannot be written; found out before the work begins where possible.
+    UsageError
+        A stem the model does not have, or files that would replace the song or each other.
+    """
+    options = options or OutputOptions()
+    store = store or OutputStore(output)
+    track = song_name(source) if track is None else track
+    watch = Stopwatch()
+    with AudioReader(source) as reader:
+        plan = _Plan(reader, options, separator, track)
+        previous = store.manifest(track)
+        plan.check_targets(store.root, overwrite, previous.owned if previous else ())
+        store.check_space(plan.needed_bytes(source))
+        with watch.stage("hash"):
+            identity = _identity(source)
+        with (
+            store.begin(track) as work,
+            SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
+        ):
+            mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
+            samples = 0
+            for stems in separator.separate_blocks(
+                mixer.blocks(),
+                reader.sample_rate,
+                reader.channels,
+                soft=soft,
+                segment_seconds=segment_seconds,
+                on_progress=on_progress,
+                total_samples=reader.frames,
+                watch=watch,
+            ):
+                with watch.stage("encode"):
+                    writer.write(mixer.mix(stems))
+                samples += stems.shape[2]
+            _check_unchanged(source, identity)
+            with watch.stage("encode"):
+                written = writer.finish()
+            if options.tags:
+                with watch.stage("tags"):
+                    copy_tags(read_tags(source), written.files, track=plan.title)
+            result = FileResult(
+                stems={name: store.root / plan.paths[name] for name in plan.names},
+                folder=store.root,
+                sample_rate=reader.sample_rate,
+                channels=reader.channels,
+                samples=samples,
+                device=str(separator.device),
+                timings=watch.seconds,
+                clipped=written.clipped,
+                gain_db=written.gain_db,
+            )
+            card = separator.card
+            settings = song_settings(card, card.soft if soft is None else soft, options)
+            with watch.stage("encode"):
+                owned = previous.owned if previous else ()
+                work.commit(*_record(plan, written, identity, settings, result, owned))
+            return result
+
+
+class _Plan:
+    """What is to be written for a song, before anything is."""
+
+    def __init__(
+        self, reader: AudioReader, options: OutputOptions, separator: Separator, track: str
+    ) -> None:
+        self._reader = reader
+        self._clip = options.clip
+        self._title = track
+        card = separator.card
+        if options.format == "stem":
+            check_available()
+        source = Form("wav", reader.subtype, reader.sample_rate, reader.channels)
+        self.form = options.form(source)
+        self.names = options.names(card.sources)
+        self.track = track
+        self.title = PurePosixPath(track).name
+        folder = Path(absolute(reader.path)).parent.name or "root"
+        self.paths = options.paths(self.names, track=track, model=card.name, folder=folder)
+
+    def check_targets(self, root: Path, overwrite: bool, owned: Sequence[str]) -> None:
+        """See that no file would replace the song, or something that is not ours."""
+        for path in set(self.paths.values()):
+            target = root / path
+            if target.is_dir():
+                raise OutputError(f"cannot write {target}", got="a folder of that name")
+            if not target.exists():
+                continue
+            if target.samefile(self._reader.path):
+                raise UsageError(
+                    "a stem would overwrite the song", got=target, remedy="choose another --output"
+                )
+            if not overwrite and path.as_posix() not in owned:
+                raise OutputError(
+                    f"{target} is there already",
+                    got="a file stemsplit did not make for this song",
+                    remedy="choose another --output, or --force to replace it",
+                )
+
+    def needed_bytes(self, source: Path) -> int:
+        """Estimate the bytes needed on the disk; 0 where the song's length is not known."""
+        frames = self._reader.frames or 0
+        if source.stat().st_size < frames * _LEAST_BYTES_PER_SAMPLE:
+            return 0
+        return needed_bytes(self.form, len(self.names), self._clip, frames)
+
+
+class _Mixer:
+    """Gives what is written from what the model gives, with the mixture where that takes it.
+
+    ``blocks`` is the song, to be separated; a copy of it waits for the stems it becomes.
+    """
+
+    def __init__(
+        self, names: Sequence[str], sources: Sequence[str], blocks: Iterator[Audio]
+    ) -> None:
+        self._names = names
+        self._sources = {name: index for index, name in enumerate(sources)}
+        self._song = blocks
+        self._waiting: deque[Audio] = deque()
+        self._guard = threading.Lock()
+        self._needs_mixture = any(name not in self._sources for name in names)
+
+    def blocks(self) -> Iterator[Audio]:
+        """Give the song's blocks, in whichever thread asks for them."""
+        for block in self._song:
+            if self._needs_mixture:
+                with self._guard:
+                    self._waiting.append(block)
+            yield block
+
+    def mix(self, stems: Audio) -> Audio:
+        """Give float32 (files, channels, samples) for the model's (stems, channels, samples)."""
+        if not stems.shape[2]:
+            return np.zeros((len(self._names), *stems.shape[1:]), np.float32)
+        mixture = self._mixture(stems.shape[2]) if self._needs_mixture else None
+        given: list[Audio] = []
+        for name in self._names:
+            if name in self._sources:
+                given.append(stems[self._sources[name]])
+            elif mixture is not None and name == MIXTURE:
+                given.append(mixture)
+            elif mixture is not None and name == RESIDUAL:
+                given.append(mixture - np.sum(given, axis=0))
+            elif mixture is not None:
+                given.append(mixture - stems[self._sources[name.removeprefix(REST_PREFIX)]])
+        return np.stack(given)
+
+    def _mixture(self, samples: int) -> Audio:
+        """Take so many samples of the mixture."""
+        parts: list[Audio] = []
+        missing = samples
+        with self._guard:
+            while missing:
+                block = self._waiting.popleft()
+                parts.append(block[:, :missing])
+                if block.shape[1] > missing:
+                    self._waiting.appendleft(block[:, missing:])
+                missing -= parts[-1].shape[1]
+        return np.concatenate(parts, axis=1)
+
+
+def _record(
+    plan: _Plan,
+    written: Written,
+    identity: Fingerprint,
+    settings: dict[str, Any],
+    result: FileResult,
+    owned: Sequence[str],
+) -> tuple[dict[Path, PurePosixPath], Manifest]:
+    """Give the arguments of `Work.commit`."""
+    targets = {written.files[name]: plan.paths[name] for name in plan.names}
+    outputs = {name: path.as_posix() for name, path in plan.paths.items()}
+    facts = {
+        "sample_rate": result.sample_rate,
+        "channels": result.channels,
+        "samples": result.samples,
+        "gain_db": result.gain_db,
+        "clipped": result.clipped,
+    }
+    manifest = Manifest(
+        track=plan.track,
+        input=identity,
+        settings=settings,
+        outputs=outputs,
+        sizes={target.as_posix(): path.stat().st_size for path, target in targets.items()},
+        owned=tuple(sorted({*owned, *outputs.values()})),
+        result=facts,
+    )
+    return targets, manifest
+
+
+def _identity(source: Path) -> Fingerprint:
+    try:
+        return fingerprint(source)
+    except OSError as error:
+        raise InputError(f"cannot read {source}", got=error.strerror or error) from error
+
+
+def _check_unchanged(source: Path, identity: Fingerprint) -> None:
+    try:
+        status = source.stat()
+        same = (status.st_size, status.st_mtime_ns) == (identity.size, identity.mtime_ns)
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{source} changed while it was read", remedy="try again when it is complete"
+        )
+
+
+def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:
+    """Give the file's blocks, and count the time they take."""
+    blocks = reader.blocks(_BLOCK_SAMPLES)
+    while True:
+        with watch.stage("decode"):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block

@@ -1,0 +1,261 @@
+"""Tags and cover art, copied from a song to its stems, whatever the formats."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import mutagen
+import soundfile
+from mutagen.aiff import AIFF
+from mutagen.flac import FLAC, Picture
+from mutagen.id3 import APIC, COMM, ID3, Frames
+from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
+from mutagen.oggvorbis import OggVorbis
+from mutagen.wave import WAVE
+
+from stemsplit.errors import output_error
+
+MOST_COVER_BYTES: Final = 1 << 24
+"""A cover larger than 16 MiB is left out, the most FLAC holds."""
+
+
+class _Keys(NamedTuple):
+    """What a field is called in ID3v2.4, MP4 and ASF; Vorbis comments use the name itself."""
+
+    id3: str
+    mp4: str
+    asf: str
+
+
+_ITUNES: Final = "----:com.apple.iTunes:"
+_KEYS: Final = {
+    "title": _Keys("TIT2", "\xa9nam", "Title"),
+    "artist": _Keys("TPE1", "\xa9ART", "Author"),
+    "album": _Keys("TALB", "\xa9alb", "WM/AlbumTitle"),
+    "albumartist": _Keys("TPE2", "aART", "WM/AlbumArtist"),
+    "composer": _Keys("TCOM", "\xa9wrt", "WM/Composer"),
+    "date": _Keys("TDRC", "\xa9day", "WM/Year"),
+    "genre": _Keys("TCON", "\xa9gen", "WM/Genre"),
+    "tracknumber": _Keys("TRCK", "trkn", "WM/TrackNumber"),
+    "discnumber": _Keys("TPOS", "disk", "WM/PartOfSet"),
+    "bpm": _Keys("TBPM", "tmpo", "WM/BeatsPerMinute"),
+    "initialkey": _Keys("TKEY", _ITUNES + "initialkey", "WM/InitialKey"),
+    "isrc": _Keys("TSRC", _ITUNES + "ISRC", "WM/ISRC"),
+    "copyright": _Keys("TCOP", "cprt", "Copyright"),
+    "comment": _Keys("COMM", "\xa9cmt", "Description"),
+}
+FIELDS: Final = tuple(_KEYS)
+"""The fields that are copied."""
+
+_PAIRS: Final = ("tracknumber", "discnumber")  # a number, or a number and how many there are
+_COVER_FRONT: Final = 3
+_MP4_IMAGES: Final = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
+
+
+@dataclass(frozen=True)
+class Tags:
+    """A song's tags: values by name of `FIELDS`, and the cover with its MIME type."""
+
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    cover: tuple[str, bytes] | None = None
+
+
+def read_tags(path: Path) -> Tags:
+    """Read a song's tags; nothing where there are none, or none that can be read."""
+    try:
+        with path.open("rb") as file:
+            tagged = mutagen.File(file)
+        tags = None if tagged is None else _tags_of(tagged)
+    except Exception:  # damaged tags make mutagen fail in any way; the audio may be whole
+        tags = None
+    return tags if tags and (tags.fields or tags.cover) else _libsndfile_tags(path)
+
+
+def copy_tags(tags: Tags, files: Mapping[str, Path], *, track: str) -> None:
+    """Write tags to a song's files, on the disk, with each stem's name in its title.
+
+    Parameters
+    ----------
+    tags:
+        Those of the song; where there are none, nothing is written.
+    files:
+        By stem. Of a file that holds several stems the title is the song's.
+    track:
+        The title of a song that has other tags.
+
+    Raises
+    ------
+    OutputError
+        The disk is full.
+    """
+    if not tags.fields and tags.cover is None:
+        return
+    paths = list(files.values())
+    for stem, path in files.items():
+        together = paths.count(path) > 1
+        if together and path != paths[0]:
+            continue
+        title = tags.fields.get("title", [track])[0]
+        fields = {**tags.fields, "title": [title if together else f"{title} ({stem})"]}
+        try:
+            _write(path, Tags(fields, tags.cover))
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        except mutagen.MutagenError as error:
+            if error.args and isinstance(error.args[0], OSError):
+                raise output_error(path, error.args[0]) from error
+            # RF64, which mutagen does not know: such a file has no tags
+        except OSError as error:
+            raise output_error(path, error) from error
+        if together:
+            break
+
+
+def _tags_of(tagged: Any) -> Tags:
+    tags = tagged.tags
+    if isinstance(tags, ID3):
+        return _from_id3(tags)
+    if isinstance(tagged, MP4):
+        return _from_mp4(tags or {})
+    fields: dict[str, list[str]] = {}
+    lowered = {str(key).lower(): value for key, value in (tags or {}).items()}
+    for name, keys in _KEYS.items():
+        values = lowered.get(name) or lowered.get(keys.asf.lower())
+        if values:
+            values = values if isinstance(values, list) else [values]
+            fields[name] = [str(value) for value in values]
+    for name in _PAIRS:
+        total = lowered.get(name.removesuffix("number") + "total")
+        if total and name in fields and "/" not in fields[name][0]:
+            fields[name] = [f"{fields[name][0]}/{total[0]}"]
+    return Tags(fields, _vorbis_cover(tagged, lowered))
+
+
+def _from_id3(tags: ID3) -> Tags:
+    fields = {}
+    for name, keys in _KEYS.items():
+        values = [str(text) for frame in tags.getall(keys.id3) for text in frame.text]
+        if any(values):
+            fields[name] = values
+    covers = [
+        (frame.mime, frame.data)
+        for frame in sorted(tags.getall("APIC"), key=lambda frame: frame.type != _COVER_FRONT)
+    ]
+    return Tags(fields, _cover(covers))
+
+
+def _from_mp4(tags: Any) -> Tags:
+    fields = {}
+    for name, keys in _KEYS.items():
+        values = []
+        for value in tags.get(keys.mp4, []):
+            if name in _PAIRS:
+                values.append("/".join(str(part) for part in value if part))
+            else:
+                values.append(value.decode() if isinstance(value, bytes) else str(value))
+        if any(values):
+            fields[name] = values
+    covers = [
+        (_MP4_IMAGES.get(cover.imageformat, ""), bytes(cover)) for cover in tags.get("covr", [])
+    ]
+    return Tags(fields, _cover(covers))
+
+
+def _vorbis_cover(tagged: Any, lowered: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    pictures = list(getattr(tagged, "pictures", []))
+    pictures += [
+        Picture(base64.b64decode(block)) for block in lowered.get("metadata_block_picture", [])
+    ]
+    return _cover([(picture.mime, picture.data) for picture in pictures])
+
+
+def _cover(covers: list[tuple[str, bytes]]) -> tuple[str, bytes] | None:
+    fitting = (cover for cover in covers if cover[0] and 0 < len(cover[1]) <= MOST_COVER_BYTES)
+    return next(fitting, None)
+
+
+def _libsndfile_tags(path: Path) -> Tags:
+    """Read the tags of WAV's LIST INFO chunk and the like, which mutagen does not."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else str(path)) as file:
+            found = file.copy_metadata()
+    except (soundfile.SoundFileError, TypeError, ValueError):
+        return Tags()
+    return Tags({name: [found[name]] for name in FIELDS if found.get(name)})
+
+
+def _write(path: Path, tags: Tags) -> None:
+    kinds: dict[str, Any] = {
+        ".wav": WAVE,
+        ".aiff": AIFF,
+        ".mp3": MP3,
+        ".flac": FLAC,
+        ".ogg": OggVorbis,
+        ".mp4": MP4,
+    }
+    tagged = kinds[path.suffix](path)
+    if isinstance(tagged, MP4):
+        _to_mp4(tagged, tags)
+    elif isinstance(tagged, (FLAC, OggVorbis)):
+        _to_vorbis(tagged, tags)
+    else:
+        if tagged.tags is None:
+            tagged.add_tags()
+        _to_id3(tagged.tags, tags)
+    tagged.save()
+
+
+def _to_id3(target: Any, tags: Tags) -> None:
+    for name, values in tags.fields.items():
+        key = _KEYS[name].id3
+        if key == "COMM":
+            target.add(COMM(encoding=3, lang="XXX", desc="", text=values))
+        else:
+            target.add(Frames[key](encoding=3, text=values))
+    if tags.cover is not None:
+        mime, data = tags.cover
+        target.add(APIC(encoding=3, mime=mime, type=_COVER_FRONT, desc="", data=data))
+
+
+def _to_vorbis(target: Any, tags: Tags) -> None:
+    if target.tags is None:
+        target.add_tags()
+    for name, values in tags.fields.items():
+        number, _, total = values[0].partition("/")
+        if name in _PAIRS and total:
+            target[name] = [number]
+            target[name.removesuffix("number") + "total"] = [total]
+        else:
+            target[name] = values
+    if tags.cover is not None:
+        picture = Picture()
+        picture.mime, picture.data = tags.cover
+        picture.type = _COVER_FRONT
+        if isinstance(target, FLAC):
+            target.add_picture(picture)
+        else:
+            target["metadata_block_picture"] = [base64.b64encode(picture.write()).decode()]
+
+
+def _to_mp4(target: Any, tags: Tags) -> None:
+    if target.tags is None:
+        target.add_tags()
+    for name, values in tags.fields.items():
+        key = _KEYS[name].mp4
+        if name in _PAIRS or key == "tmpo":
+            numbers = [int(part) for part in values[0].split("/") if part.strip().isdecimal()]
+            if numbers:
+                target[key] = numbers[:1] if key == "tmpo" else [(*numbers, 0)[:2]]
+        elif key.startswith(_ITUNES):
+            target[key] = [MP4FreeForm(value.encode()) for value in values]
+        else:
+            target[key] = values
+    images = {mime: kind for kind, mime in _MP4_IMAGES.items()}
+    if tags.cover is not None and tags.cover[0] in images:
+        target["covr"] = [MP4Cover(tags.cover[1], imageformat=images[tags.cover[0]])]
