@@ -25,6 +25,9 @@ from stemsplit.errors import MissingExtraError
 from stemsplit.files import replaced
 from stemsplit.portrait import PIECE_SECONDS, Portrait, Scale, portrait_of
 
+GENERATOR = '<meta name="generator" content="stemsplit">'
+"""What every page says in its first lines."""
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _BLOCK_SAMPLES = 1 << 17
 _RANGE_DB = 80.0
@@ -126,12 +129,15 @@ def _portrait(path: Path, samples: int, audio: IO[bytes]) -> Portrait:
 
 def _context(portraits: Mapping[str, Portrait], facts: PageFacts) -> dict[str, Any]:
     mixture = portraits["mixture"]
+    from markupsafe import Markup  # comes with Jinja2
+
     scale = mixture.scale
     seconds = scale.samples / scale.sample_rate
     loudest = max(float(portrait.power.max()) for portrait in portraits.values())
     longest = max(facts.timings.values(), default=0.0)
     ticks = [hz for hz in _TICKS_HZ if hz < 0.9 * scale.top_hz]
     return {
+        "generator": Markup(GENERATOR),
         "title": facts.title,
         "settings": {name: str(value) for name, value in facts.settings.items()},
         "timings": [

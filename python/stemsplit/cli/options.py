@@ -186,6 +186,14 @@ Force = Annotated[
         rich_help_panel=_BATCH,
     ),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Write a page about each song, FOLDER/SONG.html: spectrograms, levels, players.",
+        rich_help_panel=_REPORT,
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(

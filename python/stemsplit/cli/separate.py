@@ -30,6 +30,7 @@ def separate(
     jobs: options.Jobs = 1,
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
+    report: options.Report = False,
     as_json: options.Json = False,
     log: options.Log = None,
     quiet: options.Quiet = False,
@@ -65,6 +66,7 @@ def separate(
             jobs=jobs,
             skip_existing=skip_existing,
             force=force,
+            report=report,
         )
 
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
