@@ -196,7 +196,7 @@ class Batch:
                 if self._needs_work(number, song, reports)
             ]
             if todo:
-                self._load()
+                self.load()
                 self._work(todo, reports)
         except (KeyboardInterrupt, SystemExit) as end:
             code = end.code if isinstance(end, SystemExit) else _INTERRUPTED
@@ -270,7 +270,8 @@ class Batch:
         )
         return manifest if same else None
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load the model, where it is not; raises `ModelError`, `DeviceError`."""
         if self._separator is not None:
             return
         options = self.options

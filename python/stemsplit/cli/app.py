@@ -17,6 +17,7 @@ from stemsplit.cli.evaluate import evaluate
 from stemsplit.cli.models import models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
+from stemsplit.cli.watch import watch
 from stemsplit.errors import UsageError
 
 _OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion", "--capture"}
@@ -47,6 +48,7 @@ app = typer.Typer(
     epilog="A song that is named like a command: stemsplit ./train -o out/",
 )
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(watch)
 app.command()(models)
 app.command()(doctor)
 app.command()(train)

@@ -221,3 +221,8 @@ Profile = Annotated[
         rich_help_panel=_REPORT,
     ),
 ]
+
+
+def stem_list(stems: str | None) -> tuple[str, ...] | None:
+    """Give the stems that ``--stems`` names."""
+    return None if stems is None else tuple(name.strip() for name in stems.split(","))

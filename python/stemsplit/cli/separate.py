@@ -48,7 +48,7 @@ def separate(
             format=format,
             bit_depth=bit_depth,
             filename=filename,
-            stems=None if stems is None else tuple(name.strip() for name in stems.split(",")),
+            stems=options.stem_list(stems),
             two_stems=two_stems,
             residual=residual,
             clip=clip,
