@@ -13,7 +13,8 @@ from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import AudioError, DeviceError, ModelError, UsageError
 from stemsplit.masks import full_band_masks
 from stemsplit.pipeline import working_settings
-from stemsplit.separate import Progress, Separator, separate_file
+from stemsplit.separate import Progress, Separator
+from stemsplit.song import separate_file
 
 # Masks of float32 probabilities, whose rounding differs by the frames predicted at a time, and a
 # float32 transform of peaks below 1: some 1e-7, as measured; a seam would be 1e-3 and more.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.wav import SAMPLE_BYTES, encode, wav_header, wav_subtype
+from stemsplit.outputs import kept_subtype
+from stemsplit.wav import SAMPLE_BYTES, encode, wav_header
 
 DEPTHS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
@@ -104,4 +105,4 @@ def test_riff_size_counts_the_padding_byte():
     ],
 )
 def test_subtype_keeps_what_the_source_holds(source, kept):
-    assert wav_subtype(source) == kept
+    assert kept_subtype(source) == kept

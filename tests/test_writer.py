@@ -1,164 +1,175 @@
-"""Writing stems: what arrives, and what is left behind when something fails."""
+"""Writing a song's files: levels, clipping, formats, and what happens when the disk is full."""
 
 from __future__ import annotations
 
-from functools import partial
+import math
 
 import numpy as np
 import pytest
 import soundfile
 
-from stemsplit import writer as writer_module
-from stemsplit.errors import OutputError, UsageError
-from stemsplit.wav import wav_header
-from stemsplit.writer import AudioWriter, StemSetWriter
+from stemsplit.errors import NoSpaceError, OutputError
+from stemsplit.outputs import Form
+from stemsplit.writer import SongWriter, needed_bytes
 
-STEMS = ("vocals", "drums")
-
-
-def noise(*shape):
-    return (0.3 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+NAMES = ("vocals", "drums")
+# A step of each depth, as a share of full scale: rounding moves a sample by half of it at most,
+# and a level that is set by one gain may land one step below full scale.
+STEP = {"PCM_16": 2**-15, "PCM_24": 2**-23, "FLOAT": 2**-23}
 
 
-def stem_set(folder, **changes):
-    settings = {"sample_rate": 44_100, "channels": 2, "subtype": "FLOAT", **changes}
-    return StemSetWriter(folder, STEMS, **settings)
+def noise(*shape, level=0.2):
+    return (level * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 
-def everything_in(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+def write(folder, stems, form, clip="scale"):
+    folder.mkdir()
+    with SongWriter(folder, NAMES, form, clip) as writer:
+        for piece in np.split(stems, [1, 1, 3000], axis=2):
+            writer.write(piece)
+        return writer.finish()
 
 
-def test_blocks_of_any_size_join(tmp_path):
-    signal = noise(2, 10_001)
-    audio = AudioWriter(tmp_path / "a.wav", 48_000, 2, "FLOAT")
-    for piece in np.split(signal, [1, 1, 5000], axis=1):
-        audio.write(piece)
-    assert everything_in(tmp_path) != ["a.wav"]
-    audio.commit()
-    assert everything_in(tmp_path) == ["a.wav"]
-    decoded, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
-    assert rate == 48_000
-    np.testing.assert_array_equal(decoded.T, signal)
+def read(written):
+    return np.stack([soundfile.read(written.files[name], dtype="float32")[0].T for name in NAMES])
 
 
-def test_the_same_samples_give_the_same_bytes(tmp_path):
-    for name in ("a.wav", "b.wav"):
-        audio = AudioWriter(tmp_path / name, 44_100, 1, "FLOAT")
-        audio.write(noise(1, 1000))
-        audio.commit()
-    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("wav", "PCM_16"),
+        ("wav", "PCM_24"),
+        ("wav", "FLOAT"),
+        ("wav", "DOUBLE"),
+        ("flac", "PCM_16"),
+        ("flac", "PCM_24"),
+        ("aiff", "PCM_16"),
+        ("aiff", "PCM_24"),
+        ("aiff", "FLOAT"),
+    ],
+)
+@pytest.mark.parametrize("clip", ["scale", "keep"])
+def test_lossless_formats_hold_the_samples(tmp_path, kind, subtype, clip):
+    stems = np.clip(noise(2, 2, 5000), -0.9, 0.9)
+    written = write(tmp_path / "a", stems, Form(kind, subtype, 48_000, 2), clip)
+    assert (written.gain_db, written.clipped) == (0, {})
+    info = soundfile.info(written.files["vocals"])
+    assert (info.format, info.subtype, info.samplerate) == (kind.upper(), subtype, 48_000)
+    error = np.abs(read(written) - stems).max()
+    assert error <= (STEP[subtype] / 2 if subtype.startswith("PCM") else 0)
 
 
-def test_outgrowing_riff_gives_rf64(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "wav_header", partial(wav_header, riff_limit=50_000))
-    for seconds, container in ((0.2, "WAV"), (0.5, "RF64")):
-        audio = AudioWriter(tmp_path / "a.wav", 44_100, 1, "PCM_24")
-        signal = noise(1, round(44_100 * seconds) + 1)
-        audio.write(signal)
-        audio.commit()
-        info = soundfile.info(tmp_path / "a.wav")
-        assert (info.format, info.frames) == (container, signal.shape[1])
+@pytest.mark.parametrize(("kind", "subtype"), [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")])
+@pytest.mark.parametrize("samples", [1, 100, 4410, 100_000])
+def test_lossy_formats_keep_length_and_place(tmp_path, kind, subtype, samples):
+    t = np.arange(samples) / 44_100
+    tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+    stems = np.stack([np.stack([tone, tone])] * 2)
+    got = read(write(tmp_path / "a", stems, Form(kind, subtype, 44_100, 2)))
+    assert got.shape == stems.shape
+    # A codec at this rate leaves a sine 40 dB down; a sample of delay would leave 24 dB.
+    if samples > 4000:
+        assert np.abs(got - stems)[..., 2000:-2000].max(initial=0) < 0.009
 
 
-def test_clipping_is_counted(tmp_path):
-    block = np.array([[0.5, 1.0, 1.25], [-1.0, -1.5, 0.0]], np.float32)
-    for subtype, clipped in (("PCM_16", 2), ("FLOAT", 0)):
-        audio = AudioWriter(tmp_path / "a.wav", 44_100, 2, subtype)
-        audio.write(block)
-        audio.commit()
-        assert (audio.clipped, audio.peak, audio.frames) == (clipped, 1.5, 3)
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("wav", "FLOAT"),
+        ("aiff", "FLOAT"),
+        ("flac", "PCM_16"),
+        ("ogg", "VORBIS"),
+        ("mp3", "MPEG_LAYER_III"),
+    ],
+)
+def test_the_same_samples_give_the_same_bytes(tmp_path, monkeypatch, kind, subtype):
+    form = Form(kind, subtype, 44_100, 1)
+    first = write(tmp_path / "a", noise(2, 1, 5000), form)
+    # What libsndfile writes by the clock must not show.
+    import time
+
+    time.sleep(1.1 if kind in ("aiff", "ogg") else 0)
+    second = write(tmp_path / "b", noise(2, 1, 5000), form)
+    for name in NAMES:
+        assert first.files[name].read_bytes() == second.files[name].read_bytes()
 
 
-def test_stems_appear_together(tmp_path):
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_one_gain_for_all_keeps_the_sum(tmp_path, subtype):
     stems = noise(2, 2, 5000)
-    with stem_set(tmp_path / "new" / "song") as output:
-        output.write(stems[:, :, :3000])
-        output.write(stems[:, :, 3000:])
-        assert not list(tmp_path.rglob("*.wav"))
-        output.commit()
-    assert everything_in(tmp_path / "new") == ["song", "song/drums.wav", "song/vocals.wav"]
-    for name, stem in zip(STEMS, stems, strict=True):
-        decoded, _ = soundfile.read(output.paths[name], dtype="float32")
-        np.testing.assert_array_equal(decoded.T, stem)
+    stems[0, 0, 77] = -1.25
+    written = write(tmp_path / "a", stems, Form("wav", subtype, 44_100, 2))
+    gain = 1 / 1.25
+    assert written.gain_db == pytest.approx(20 * math.log10(gain))
+    assert written.clipped == {}
+    got = read(written)
+    assert np.abs(got - gain * stems).max() <= STEP[subtype]
+    assert np.abs(got.sum(0) - gain * stems.sum(0)).max() <= 2 * STEP[subtype]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_nothing_stays_after_an_error(tmp_path, error):
-    def fail():
-        with stem_set(tmp_path / "new" / "song") as output:
-            output.write(noise(2, 2, 5000))
-            raise error
-
-    with pytest.raises(error):
-        fail()
-    assert everything_in(tmp_path) == []
+def test_clipping_is_kept_and_counted(tmp_path):
+    stems = np.zeros((2, 2, 4), np.float32)
+    stems[0] = [[0.5, 1.0, 1.25, 0], [-1.0, -1.5, 0, 0]]
+    written = write(tmp_path / "a", stems, Form("wav", "PCM_16", 44_100, 2), "keep")
+    assert (written.gain_db, written.clipped) == (0, {"vocals": 2})
+    assert read(written)[0].max() == pytest.approx(1, abs=STEP["PCM_16"])
 
 
-def test_an_error_leaves_what_was_there(tmp_path):
-    (tmp_path / "vocals.wav").write_text("older")
-    with stem_set(tmp_path) as output:
-        output.write(noise(2, 2, 5000))
-    assert everything_in(tmp_path) == ["vocals.wav"]
-    assert (tmp_path / "vocals.wav").read_text() == "older"
+@pytest.mark.parametrize("kind", ["wav", "aiff"])
+@pytest.mark.parametrize(("peak", "subtype"), [(0.9, "PCM_16"), (1.5, "FLOAT")])
+def test_floats_where_a_stem_would_clip(tmp_path, kind, peak, subtype):
+    stems = np.full((2, 1, 4000), peak, np.float32)
+    written = write(tmp_path / "a", stems, Form(kind, "PCM_16", 44_100, 1), "float")
+    assert written.form.subtype == subtype
+    assert soundfile.info(written.files["drums"]).subtype == subtype
+    assert np.abs(read(written) - stems[:, 0]).max() < STEP["PCM_16"]
 
 
-def test_older_stems_are_replaced(tmp_path):
-    (tmp_path / "vocals.wav").write_text("older")
-    with stem_set(tmp_path) as output:
-        output.write(noise(2, 2, 5000))
-        output.commit()
-    assert soundfile.info(tmp_path / "vocals.wav").frames == 5000
+def test_floats_go_beyond_full_scale(tmp_path):
+    stems = np.full((2, 1, 4000), 1.5, np.float32)
+    written = write(tmp_path / "a", stems, Form("wav", "FLOAT", 44_100, 1))
+    assert (written.gain_db, written.clipped) == (0, {})
+    np.testing.assert_array_equal(read(written), stems[:, 0])
 
 
-def test_a_folder_someone_else_uses_meanwhile_stays(tmp_path):
-    with stem_set(tmp_path / "new" / "song"):
-        (tmp_path / "new" / "note.txt").write_text("mine")
-    assert everything_in(tmp_path) == ["new", "new/note.txt"]
-
-
-@pytest.mark.parametrize("place", ["file", "file/below"])
-def test_a_place_that_is_no_folder(tmp_path, place):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*: got Not a directory; choose another"):
-        stem_set(tmp_path / place)
-    assert everything_in(tmp_path) == ["file"]
-
-
-def test_a_stem_whose_name_is_a_folder(tmp_path):
-    (tmp_path / "song" / "drums.wav").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"cannot write .*drums.wav: got Is a directory"):
-        stem_set(tmp_path / "song")
-    assert everything_in(tmp_path) == ["song", "song/drums.wav"]
-
-
-def test_the_song_itself_is_not_overwritten(tmp_path):
-    song = tmp_path / "vocals.wav"
-    song.write_text("the song")
-    with pytest.raises(UsageError, match=r"a stem would overwrite the song: got .*vocals.wav"):
-        stem_set(tmp_path, source=song)
-    assert everything_in(tmp_path) == ["vocals.wav"]
+def test_nothing_but_the_files_is_left(tmp_path):
+    written = write(tmp_path / "a", noise(2, 2, 5000), Form("wav", "PCM_16", 44_100, 2))
+    assert sorted((tmp_path / "a").iterdir()) == sorted(written.files.values())
 
 
 @pytest.mark.usefixtures("full_disk")
-@pytest.mark.parametrize("samples", [5_000, 20_000])  # more than write buffers hold, and less
-def test_a_full_disk_leaves_nothing(tmp_path, samples):
-    def fill():
-        with stem_set(tmp_path / "song") as output:
-            for _ in range(40_000 // samples):
-                output.write(noise(2, 2, samples))
-            output.commit()
+@pytest.mark.parametrize("kind", ["wav", "flac", "aiff", "ogg", "mp3"])
+@pytest.mark.parametrize("clip", ["scale", "keep"])
+@pytest.mark.parametrize("samples", [5_000, 200_000])  # more than write buffers hold, and less
+def test_a_full_disk_is_an_error(tmp_path, kind, clip, samples):
+    subtype = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}.get(kind, "PCM_16")
+    (tmp_path / "a").mkdir()
 
-    with pytest.raises(OutputError, match=r"cannot write .*vocals.wav: got File too large"):
+    def fill():
+        with SongWriter(tmp_path / "a", NAMES, Form(kind, subtype, 44_100, 2), clip) as writer:
+            for _ in range(600_000 // samples):
+                writer.write(noise(2, 2, samples))
+            writer.finish()
+
+    with pytest.raises(NoSpaceError, match=r"cannot write .*: got File too large; free some"):
         fill()
-    assert everything_in(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OutputError, match="got No such file or directory"):
+        SongWriter(tmp_path / "missing", NAMES, Form("wav", "FLOAT", 44_100, 2), "scale")
 
 
 def test_shapes_are_checked(tmp_path):
-    with stem_set(tmp_path) as output:
-        with pytest.raises(ValueError, match=r"bad block: got \(3, 2, 5\), wanted \(2, c, n\)"):
-            output.write(noise(3, 2, 5))
-        with pytest.raises(ValueError, match=r"bad block: got shape \(1, 5\), wanted \(2, n\)"):
-            output.write(noise(2, 1, 5))
-    with pytest.raises(ValueError, match="bad subtype: got VORBIS"):
-        AudioWriter(tmp_path / "a.wav", 44_100, 1, "VORBIS")
+    with SongWriter(tmp_path, NAMES, Form("wav", "FLOAT", 44_100, 2), "scale") as writer:
+        for shape in ((3, 2, 5), (2, 1, 5), (2, 5)):
+            with pytest.raises(ValueError, match="bad block"):
+                writer.write(noise(*shape))
+
+
+def test_the_space_that_is_needed():
+    stereo = Form("wav", "PCM_16", 44_100, 2)
+    assert needed_bytes(stereo, 4, "keep", 1000) == 4 * 4000
+    # Four files of floats, and the first of 16 bit before its floats go.
+    assert needed_bytes(stereo, 4, "scale", 1000) == 4 * 8000 + 4000
+    assert needed_bytes(Form("wav", "FLOAT", 44_100, 2), 4, "scale", 1000) == 4 * 8000

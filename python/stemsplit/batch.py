@@ -356,6 +356,7 @@ class Batch:
             sample_rate=result.sample_rate,
             channels=result.channels,
             samples=result.samples,
+            device=result.device,
             seconds=time.perf_counter() - began,
             gain_db=result.gain_db,
             clipped=result.clipped,

@@ -40,6 +40,8 @@ class SongReport:
         The absolute path of each stem.
     sample_rate, channels, samples:
         Of the song: Hz, and samples per channel; None when it failed.
+    device:
+        Where the network ran; None unless it is done.
     seconds:
         The time it took.
     gain_db:
@@ -61,6 +63,7 @@ class SongReport:
     sample_rate: int | None = None
     channels: int | None = None
     samples: int | None = None
+    device: str | None = None
     seconds: float = 0.0
     gain_db: float = 0.0
     clipped: dict[str, int] = field(default_factory=dict)

@@ -129,7 +129,7 @@ def _tags_of(tagged: Any) -> Tags:
         values = lowered.get(name) or lowered.get(keys.asf.lower())
         if values:
             values = values if isinstance(values, list) else [values]
-            fields[name] = [str(value) for value in values]
+            fields[name] = list(dict.fromkeys(str(value) for value in values))
     for name in _PAIRS:
         total = lowered.get(name.removesuffix("number") + "total")
         if total and name in fields and "/" not in fields[name][0]:

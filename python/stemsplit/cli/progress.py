@@ -135,7 +135,7 @@ class Display:
             speed = f"{length / report.seconds:.1f} × real time"
             self.line(
                 f"{name}: {', '.join(report.outputs)} in {_relative(report.folder)}"
-                f" ({length:.1f} s in {report.seconds:.1f} s, {speed})"
+                f" ({length:.1f} s in {report.seconds:.1f} s, {speed}, {report.device})"
             )
         if report.gain_db:
             self.line(

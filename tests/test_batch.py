@@ -1,0 +1,238 @@
+"""Batches: resuming, skipping, going on past failures, and the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stemsplit import song as song_module
+from stemsplit.batch import (
+    DEFAULT_TEMPLATE,
+    Batch,
+    SeparateOptions,
+    SongEnded,
+    SongProgress,
+    SongStarted,
+)
+from stemsplit.errors import UsageError
+from stemsplit.inputs import find_songs
+from stemsplit.outputs import OutputOptions
+from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, Failure, SongReport
+
+
+@pytest.fixture
+def batch(random_model, tmp_path, monkeypatch):
+    """Run a batch on files in the test's folder; give the report."""
+    monkeypatch.chdir(tmp_path)
+
+    def batch(*arguments, on_event=None, outputs=None, **options):
+        settings = SeparateOptions(
+            Path("out"),
+            OutputOptions(filename=DEFAULT_TEMPLATE, **(outputs or {})),
+            model=str(random_model),
+            device="cpu",
+            threads=1,
+            **options,
+        )
+        songs = find_songs([Path(argument) for argument in arguments], settings.output)
+        return Batch(settings, on_event).run(songs)
+
+    return batch
+
+
+def statuses(report):
+    return [song.status for song in report.songs]
+
+
+def contents(folder="out"):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*.wav")}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_events_and_report(batch, write_song, jobs):
+    write_song("a/1.wav", 0.3)
+    write_song("a/2.wav", 0.3)
+    Path("a/3.wav").write_text("no audio")
+    events = []
+    report = batch("a", jobs=jobs, on_event=events.append)
+    assert statuses(report) == [DONE, DONE, FAILED]
+    assert report.exit_code == 3
+    for number in (0, 1):
+        mine = [event for event in events if event.number == number]
+        assert isinstance(mine[0], SongStarted)
+        assert isinstance(mine[1], SongProgress)
+        assert mine[-1] == SongEnded(number, report.songs[number])
+    done = report.songs[0]
+    assert (done.sample_rate, done.channels, done.samples, done.device) == (44_100, 2, 13_230, "cpu")
+    assert done.folder == str(Path("out/1").absolute())
+    assert list(done.outputs.values()) == [
+        str(Path(f"out/1/{name}.wav").absolute()) for name in ("vocals", "drums", "bass", "other")
+    ]
+    assert done.timings["network"] > 0
+    assert report.songs[2].error.exit_code == 65
+
+
+def test_jobs_do_not_change_the_stems(batch, write_song):
+    for index in range(4):
+        write_song(f"a/{index}.wav", 0.2 + index / 10)
+    batch("a", jobs=1)
+    one = contents()
+    batch("a", jobs=4)
+    assert contents() == one
+
+
+def test_the_model_is_loaded_once_and_only_if_needed(batch, write_song, monkeypatch):
+    loads = []
+    from stemsplit import separate as separate_module
+
+    original = separate_module.Separator.__init__
+    monkeypatch.setattr(
+        separate_module.Separator,
+        "__init__",
+        lambda self, *args, **kwargs: (loads.append(1), original(self, *args, **kwargs))[1],
+    )
+    for index in range(3):
+        write_song(f"a/{index}.wav", 0.1)
+    batch("a")
+    assert len(loads) == 1
+    assert statuses(batch("a", skip_existing=True)) == [SKIPPED] * 3
+    assert batch("gone.wav").exit_code == 66
+    assert len(loads) == 1
+
+
+def test_what_is_done_is_skipped_as_long_as_nothing_changed(batch, write_song):
+    song = write_song(seconds=0.2)
+    assert statuses(batch("song.wav", skip_existing=True)) == [DONE]
+    (skipped,) = batch("song.wav", skip_existing=True).songs
+    assert skipped.status == SKIPPED
+    assert skipped.samples == 8820
+    assert Path(skipped.outputs["bass"]).is_file()
+    assert statuses(batch("song.wav")) == [DONE]
+    assert statuses(batch("song.wav", skip_existing=True, force=True)) == [DONE]
+    song.touch()
+    assert statuses(batch("song.wav", skip_existing=True)) == [SKIPPED]
+    write_song(seconds=0.2001)
+    assert statuses(batch("song.wav", skip_existing=True)) == [DONE]
+    assert statuses(batch("song.wav", skip_existing=True, soft=True)) == [DONE]
+    assert statuses(batch("song.wav", skip_existing=True, soft=True)) == [SKIPPED]
+    options = {"outputs": {"bit_depth": "24"}, "soft": True}
+    assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
+    Path("out/song/bass.wav").unlink()
+    assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
+    Path("out/song/bass.wav").write_text("cut")
+    assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
+
+
+def test_two_songs_of_one_name_do_not_meet(batch, write_song):
+    write_song("a/song.wav", 0.1)
+    write_song("b/song.wav", 0.2)
+    first = batch("a/song.wav")
+    second = batch("b/song.wav", force=True)
+    assert first.songs[0].folder != second.songs[0].folder
+    both = batch("b/song.wav", "a/song.wav", skip_existing=True)
+    assert statuses(both) == [SKIPPED, SKIPPED]
+    assert [song.folder for song in both.songs] == [
+        second.songs[0].folder,
+        first.songs[0].folder,
+    ]
+
+
+def test_a_template_without_the_song_is_for_one_song(batch, write_song):
+    write_song("1.wav", 0.1)
+    write_song("2.wav", 0.1)
+    outputs = {"filename": "{stem}.{ext}"}
+
+    def run(*songs, **options):
+        settings = SeparateOptions(Path("flat"), OutputOptions(**outputs), **options)
+        return Batch(settings).run(find_songs([Path(song) for song in songs], settings.output))
+
+    with pytest.raises(UsageError, match=r"songs would share their files' names.*\{track\} in it"):
+        run("1.wav", "2.wav")
+    assert run("1.wav", device="cpu").exit_code == 0
+    assert run("1.wav", device="cpu").exit_code == 0
+    with pytest.raises(UsageError, match="songs would share"):
+        run("2.wav")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_nobody_foresaw_stops_one_song_only(batch, write_song, monkeypatch, jobs):
+    write_song("1.wav", 0.1)
+    write_song("2.wav", 0.1)
+    original = song_module.separate_file
+
+    def fail(path, *args, **kwargs):
+        if path.name == "1.wav":
+            raise ZeroDivisionError("surprise")
+        return original(path, *args, **kwargs)
+
+    monkeypatch.setattr(song_module, "separate_file", fail)
+    events = []
+    report = batch("1.wav", "2.wav", jobs=jobs, on_event=events.append)
+    assert statuses(report) == [FAILED, DONE]
+    assert report.songs[0].error.exit_code == 70
+    assert "got ZeroDivisionError: surprise" in report.songs[0].error.message
+    assert any(isinstance(event, SongEnded) and event.traceback for event in events)
+
+
+def test_out_of_memory_has_a_remedy(batch, write_song, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(song_module, "separate_file", fail)
+    write_song(seconds=0.1)
+    assert "try a smaller --segment" in batch("song.wav").songs[0].error.message
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (SystemExit(129), 129)]
+)
+def test_an_interrupted_batch_reports_what_is_done(batch, write_song, jobs, error, code):
+    for index in range(4):
+        write_song(f"{index}.wav", 0.2)
+
+    def interrupt(event):
+        if isinstance(event, SongEnded) and event.number == 1:
+            raise error
+
+    report = batch("0.wav", "1.wav", "2.wav", "3.wav", jobs=jobs, on_event=interrupt)
+    assert report.exit_code == code
+    assert report.error == Failure("interrupted", code)
+    assert statuses(report)[1] == DONE
+    assert statuses(report)[3] == FAILED or jobs > 1
+    assert report.songs[3].input == "3.wav"
+    assert not list(Path("out").rglob("*.part"))
+    assert batch("0.wav", "1.wav", "2.wav", "3.wav", skip_existing=True).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([None, None], 0),
+        ([Failure("x", 65), None], 3),
+        ([Failure("x", 66), Failure("y", 65)], 66),
+        ([], 0),
+    ],
+)
+def test_exit_codes(errors, code):
+    songs = [SongReport("x", FAILED if error else DONE, error=error) for error in errors]
+    report = BatchReport("1", "m", None, {}, songs)
+    assert report.exit_code == code
+    assert json.loads(json.dumps(report.document()))["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "bad --jobs: got 0, wanted at least 1"),
+        ({"threads": 0}, "bad --threads"),
+        ({"device": "gpu"}, "bad --device"),
+        ({"precision": "double"}, "bad --precision: got double, wanted auto or float32 or half"),
+        ({"segment_seconds": float("nan")}, "bad --segment"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(UsageError, match=message):
+        SeparateOptions(Path("out"), **options)

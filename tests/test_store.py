@@ -1,0 +1,198 @@
+"""The output folder: sets appear whole, and what a kill leaves is finished or removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from stemsplit.errors import NoSpaceError, OutputError
+from stemsplit.manifest import Fingerprint, Manifest
+from stemsplit.store import OutputStore
+
+STEMS = ("vocals", "drums", "bass")
+
+
+def manifest(track="song", names=STEMS):
+    outputs = {name: f"{track}/{name}.wav" for name in names}
+    sizes = {path: len(name) for name, path in outputs.items()}
+    input_file = Fingerprint("/song.wav", 1, 2, "00")
+    return Manifest(track, input_file, {"clip": "scale"}, outputs, sizes, tuple(outputs.values()))
+
+
+def fill(work, names=STEMS):
+    """Write the files of a song; give their places."""
+    targets = {}
+    for name in names:
+        (work.folder / f"{name}.tmp").write_text(name)
+        targets[work.folder / f"{name}.tmp"] = PurePosixPath(f"{work.track}/{name}.wav")
+    return targets
+
+
+def everything_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def visible_in(folder):
+    return [name for name in everything_in(folder) if not name.startswith(".stemsplit")]
+
+
+def test_a_set_appears_together_with_its_manifest(tmp_path):
+    store = OutputStore(tmp_path / "new" / "out")
+    with store.begin("song") as work:
+        targets = fill(work)
+        assert visible_in(store.root) == []
+        assert store.manifest("song") is None
+        work.commit(targets, manifest())
+    assert visible_in(store.root) == ["song", *(f"song/{name}.wav" for name in sorted(STEMS))]
+    kept = store.manifest("song")
+    assert kept is not None
+    assert kept.complete(store.root)
+    assert kept.matches({"clip": "scale"})
+    assert not kept.matches({"clip": "keep"})
+    assert [path.suffix for path in store.state.iterdir()] == [".json"]
+    assert [each.track for each in store.manifests()] == ["song"]
+    (store.root / "song/bass.wav").write_text("shorter?")
+    assert not kept.complete(store.root)
+    (store.root / "song/bass.wav").unlink()
+    assert not kept.complete(store.root)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_nothing_stays_after_an_error(tmp_path, error):
+    def fail():
+        with OutputStore(tmp_path / "new" / "out").begin("song") as work:
+            fill(work)
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert everything_in(tmp_path) == []
+
+
+def test_an_error_leaves_what_was_there(tmp_path):
+    (tmp_path / "song").mkdir()
+    (tmp_path / "song/vocals.wav").write_text("older")
+    with OutputStore(tmp_path).begin("song") as work:
+        fill(work)
+    assert everything_in(tmp_path) == ["song", "song/vocals.wav"]
+
+
+@pytest.mark.parametrize("moved", range(len(STEMS) + 1))
+def test_a_kill_while_renaming_is_made_good(tmp_path, moved, monkeypatch):
+    """Stop after so many renames, as kill -9 would, and let the next run go on."""
+    store = OutputStore(tmp_path / "out")
+    steps = iter(range(moved))
+    rename = Path.replace
+
+    class Killed(BaseException):
+        pass
+
+    def replace(path, target):
+        if path.suffix == ".tmp" or path.name == "manifest.json":
+            try:
+                next(steps)
+            except StopIteration:
+                raise Killed from None
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_kwargs: None)
+    with pytest.raises(Killed), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    monkeypatch.undo()
+    assert store.manifest("song") is None
+    OutputStore(tmp_path / "out").recover()
+    done = store.manifest("song")
+    assert done is not None
+    assert done.complete(store.root)
+    assert not list(store.state.glob("*.part"))
+
+
+def test_a_kill_before_that_leaves_nothing_after_the_next_run(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from stemsplit.store import OutputStore\n"
+        "work = OutputStore(Path(sys.argv[1])).begin('song')\n"
+        "(work.folder / 'half.wav').write_text('half')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    root = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", script, str(root)], check=False).returncode == -9
+    assert list(root.rglob("half.wav"))
+    OutputStore(root).recover()
+    assert everything_in(root) == []
+
+
+def test_what_another_process_works_on_is_let_alone(tmp_path):
+    with OutputStore(tmp_path).begin("song") as work:
+        fill(work)
+        OutputStore(tmp_path).recover()
+        assert len(list(work.folder.iterdir())) == len(STEMS)
+        with pytest.raises(OutputError, match="another stemsplit is working on Song"):
+            OutputStore(tmp_path).begin("Song")
+        with OutputStore(tmp_path).begin("other") as other:
+            other.commit(fill(other), manifest("other"))
+    assert "other/bass.wav" in everything_in(tmp_path)
+
+
+def test_a_set_that_cannot_be_completed_is_taken_back(tmp_path):
+    (tmp_path / "out/song/bass.wav").mkdir(parents=True)
+    store = OutputStore(tmp_path / "out")
+    with pytest.raises(OutputError, match="Is a directory"), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    assert everything_in(tmp_path / "out") == ["song", "song/bass.wav"]
+
+
+def test_a_target_that_disappears(tmp_path):
+    store = OutputStore(tmp_path / "out")
+    with pytest.raises(OutputError, match="No such file"), store.begin("song") as work:
+        targets = fill(work)
+        shutil.rmtree(tmp_path / "out")
+        work.commit(targets, manifest())
+    assert everything_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_place_that_is_no_folder(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*: got Not a directory; choose another"):
+        OutputStore(tmp_path / place).begin("song")
+    assert everything_in(tmp_path) == ["file"]
+
+
+def test_a_folder_someone_else_uses_meanwhile_stays(tmp_path):
+    with OutputStore(tmp_path / "new" / "out").begin("song"):
+        (tmp_path / "new" / "note.txt").write_text("mine")
+    assert everything_in(tmp_path) == ["new", "new/note.txt"]
+
+
+def test_an_unreadable_manifest_is_none(tmp_path):
+    store = OutputStore(tmp_path)
+    with store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    (path,) = store.state.glob("*.json")
+    for content in ("", "{}", "[]", '{"schema": 99}', "\0", path.read_text()[:-9]):
+        path.write_text(content)
+        assert store.manifest("song") is None
+
+
+def test_too_little_space_is_found_out_first(tmp_path):
+    store = OutputStore(tmp_path / "not" / "there")
+    store.check_space(1)
+    with pytest.raises(NoSpaceError, match=r"not enough space .* MB free, wanted about 1000\d+ MB"):
+        store.check_space(10**18)
+    assert everything_in(tmp_path) == []
+
+
+def test_names_that_are_no_text_are_kept(tmp_path):
+    track = os.fsdecode(b"caf\xe9")
+    store = OutputStore(tmp_path)
+    with store.begin(track) as work:
+        work.commit(fill(work), manifest(track))
+    done = store.manifest(track)
+    assert done is not None
+    assert (done.track, done.complete(tmp_path)) == (track, True)
