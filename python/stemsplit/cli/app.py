@@ -14,6 +14,7 @@ from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
 from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
+from stemsplit.cli.info import info
 from stemsplit.cli.models import models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(watch)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(info)
 app.command()(models)
 app.command()(doctor)
 app.command()(train)
