@@ -150,7 +150,9 @@ def test_a_bad_variable_is_named(command, config, monkeypatch, capfd):
     config("")
     monkeypatch.setenv("STEMSPLIT_SEGMENT", "ten")
     assert command("separate", "song", "-o", "out") == 2
-    assert "STEMSPLIT_SEGMENT" in capfd.readouterr().err
+    assert " (from STEMSPLIT_SEGMENT); see " in capfd.readouterr().err
+    assert command("separate", "song", "-o", "out", "--segment", "ten") == 2
+    assert "STEMSPLIT" not in capfd.readouterr().err
 
 
 def test_help_says_the_rule_and_not_each_variable(capfd):

@@ -51,6 +51,7 @@ class ConfigurableCommand(TyperCommand):
         super().__init__(*args, **kwargs)
         for key, option in self.options().items():
             option.envvar = variable_name(key)
+            option.show_envvar = False  # beside each option in the help; the epilog has the rule
         self.params.extend(_parameters_of(_no_config))
 
     def options(self) -> dict[str, Any]:
@@ -61,16 +62,20 @@ class ConfigurableCommand(TyperCommand):
                 found[max(parameter.opts, key=len).lstrip("-")] = parameter
         return found
 
-    def get_help(self, ctx: Any) -> str:
-        """Give the help without a variable's name beside each option: the epilog has the rule."""
-        options = self.options().values()
-        for option in options:
-            option.show_envvar = False
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; where a value does not fit, say if it came from elsewhere than the line."""
         try:
-            return super().get_help(ctx)
-        finally:
-            for option in options:  # an error in a value says that it comes from a variable
-                option.show_envvar = True
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            source = error.param and ctx.get_parameter_source(error.param.name)
+            places = {
+                "ENVIRONMENT": error.param and error.param.envvar,
+                "DEFAULT_MAP": config_path(),
+            }
+            place = source and places.get(source.name)
+            if place:
+                error.message = f"{error.message.rstrip('.')} (from {place})"
+            raise
 
     def checked(self, table: Mapping[str, object], where: str) -> dict[str, object]:
         """Check a table of the file; give its values by the names of this command's parameters.
