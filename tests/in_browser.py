@@ -45,7 +45,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, make_stems) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert program is not None, "no Chromium: apt-get install chromium"
+    assert program is not None, "no Chromium: apt-get install chromium, or run .ci/run as root"
     with sync_playwright() as playwright:
         # Chromium's sandbox does not run as root, which CI is.
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
