@@ -10,6 +10,7 @@ import pytest
 from lupa import lua53, lua54
 
 from reaper_stub import SETTINGS, Reaper, Window
+from stemsplit.cli.app import run
 
 SCRIPT = Path(__file__).parent.parent / "hooks" / "reaper" / "stemsplit.lua"
 
@@ -89,6 +90,23 @@ def test_an_item(reaper, item, play):
     assert item["B_MUTE"] == 1
     assert reaper.undo == ["begin", "Separate Übung 1 into stems"]
     assert reaper.windows == 0
+
+
+@pytest.mark.usefixtures("item")
+def test_with_stemsplit_itself(reaper, play, write_song, random_model, monkeypatch, tmp_path):
+    monkeypatch.setenv("STEMSPLIT_MODEL", str(random_model))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def start(folder):
+        write_song(seconds=0.2).replace(folder / "mixture.wav")
+        assert run(shlex.split(reaper.commands[-1])[1:]) == 0
+
+    reaper.on_start = start
+    play()
+    assert reaper.messages == []
+    assert names_of(reaper) == ["song", *NAMES, "below"]
+    for track in reaper.tracks[1:5]:
+        assert Path(track["items"][0]["take"]["source"]["path"]).stat().st_size > 10_000
 
 
 @pytest.mark.usefixtures("item")

@@ -12,8 +12,10 @@ import io
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -107,11 +109,12 @@ def write_page(path: Path, mixture: Path, stems: Mapping[str, Path], facts: Page
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html")
-    with ExitStack() as files, replaced(path) as temporary:
-        portraits = {
-            name: _portrait(file, samples, files.enter_context(tempfile.TemporaryFile()))
-            for name, file in {"mixture": mixture, **stems}.items()
-        }
+    tracks = {"mixture": mixture, **stems}
+    # Encoding the sound takes nearly all of the time, and does so outside Python's lock.
+    with ExitStack() as files, replaced(path) as temporary, ThreadPoolExecutor() as pool:
+        audio = [files.enter_context(tempfile.TemporaryFile()) for _ in tracks]
+        measured = pool.map(_portrait, tracks.values(), repeat(samples), audio)
+        portraits = dict(zip(tracks, measured, strict=True))
         template.stream(_context(portraits, facts)).dump(str(temporary), encoding="utf-8")
 
 
