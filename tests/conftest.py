@@ -70,7 +70,8 @@ def write_song(tmp_path: Path) -> SongWriter:
         mixture = np.sum(list(stems.values()), axis=0)
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, mixture.T, sample_rate, subtype=subtype)
+        container = "OGG" if subtype == "OPUS" else None
+        soundfile.write(path, mixture.T, sample_rate, subtype=subtype, format=container)
         return path
 
     return write

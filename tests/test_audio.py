@@ -20,6 +20,11 @@ FORMATS = {
     "song.mp3": "MPEG_LAYER_III",
     "song.caf": "ALAC_16",
     "float.wav": "FLOAT",
+    "eight.wav": "PCM_U8",
+    "double.wav": "DOUBLE",
+    "law.au": "ULAW",
+    "song.w64": "PCM_32",
+    "song.rf64": "PCM_16",
 }
 
 
@@ -40,6 +45,18 @@ def test_blocks_join_to_the_whole_file(write_song, name, subtype):
     assert all(block.shape == (2, 3000) for block in blocks[:-1])
     assert 0 < blocks[-1].shape[1] <= 3000
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole.T)
+
+
+def test_opus(write_song):
+    path = write_song("song.opus", 1.0, sample_rate=48_000, subtype="OPUS")
+    assert read_all(path).shape == (2, 48_000)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 96_000, 192_000, 768_000])
+def test_sample_rates(write_song, rate):
+    with AudioReader(write_song(seconds=0.1, sample_rate=rate)) as reader:
+        assert reader.sample_rate == rate
+        assert sum(block.shape[1] for block in reader.blocks(5000)) == rate // 10
 
 
 @pytest.mark.parametrize("size", [1, 5000, 44_100, 10**6])

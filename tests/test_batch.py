@@ -15,6 +15,7 @@ from stemsplit.batch import (
     SongEnded,
     SongProgress,
     SongStarted,
+    Warned,
 )
 from stemsplit.errors import UsageError
 from stemsplit.inputs import find_songs
@@ -65,7 +66,12 @@ def test_events_and_report(batch, write_song, jobs):
         assert isinstance(mine[1], SongProgress)
         assert mine[-1] == SongEnded(number, report.songs[number])
     done = report.songs[0]
-    assert (done.sample_rate, done.channels, done.samples, done.device) == (44_100, 2, 13_230, "cpu")
+    assert (done.sample_rate, done.channels, done.samples, done.device) == (
+        44_100,
+        2,
+        13_230,
+        "cpu",
+    )
     assert done.folder == str(Path("out/1").absolute())
     assert list(done.outputs.values()) == [
         str(Path(f"out/1/{name}.wav").absolute()) for name in ("vocals", "drums", "bass", "other")
@@ -139,7 +145,8 @@ def test_two_songs_of_one_name_do_not_meet(batch, write_song):
     ]
 
 
-def test_a_template_without_the_song_is_for_one_song(batch, write_song):
+def test_a_template_without_the_song_is_for_one_song(write_song, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_song("1.wav", 0.1)
     write_song("2.wav", 0.1)
     outputs = {"filename": "{stem}.{ext}"}
@@ -174,6 +181,30 @@ def test_what_nobody_foresaw_stops_one_song_only(batch, write_song, monkeypatch,
     assert report.songs[0].error.exit_code == 70
     assert "got ZeroDivisionError: surprise" in report.songs[0].error.message
     assert any(isinstance(event, SongEnded) and event.traceback for event in events)
+
+
+def test_a_disk_that_will_be_full_is_announced(batch, write_song, monkeypatch):
+    for index in range(4):
+        write_song(f"{index}.wav", 0.5)
+
+    class Usage:
+        free = 1_100_000
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage)
+    events = []
+    # Each takes 0.8 MB while it is written, and 0.35 MB then.
+    report = batch("0.wav", "1.wav", "2.wav", "3.wav", on_event=events.append)
+    assert report.exit_code == 0
+    (warning,) = (event for event in events if isinstance(event, Warned))
+    assert "1 MB free, wanted about 1 MB" in warning.message
+    assert events[0] == warning
+
+
+def test_a_song_that_does_not_fit_fails_before_the_model_is_loaded(batch, write_song, monkeypatch):
+    monkeypatch.setattr("stemsplit.separate.Separator", None)
+    write_song(seconds=0.1, sample_rate=96_000)
+    report = batch("song.wav", outputs={"format": "mp3"})
+    assert report.songs[0].error.exit_code == 65
 
 
 def test_out_of_memory_has_a_remedy(batch, write_song, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ SAMPLES = 44_100 + 123
 
 
 def tone(rate=44_100, channels=2):
-    """A sweep, whose every delay shows: float32 (channels, samples)."""
+    """Make a sweep, whose every delay shows: float32 (channels, samples)."""
     t = np.arange(SAMPLES) / rate
     sweep = 0.3 * np.sin(2 * np.pi * (200 * t + 1500 * t**2))
     return np.stack([sweep * (1 - 0.3 * n) for n in range(channels)]).astype(np.float32)
@@ -146,11 +147,9 @@ def test_damage_gives_one_error_or_the_rest(tmp_path):
         for place in rng.integers(0, len(data), 20):
             data[place] = rng.integers(0, 256)
         (tmp_path / "b.m4a").write_bytes(data[: rng.integers(1, len(data))])
-        try:
+        with contextlib.suppress(AudioError):
             # A length that a damaged table makes up must not cost time and memory.
             assert read_all(tmp_path / "b.m4a").shape[1] < 4 * SAMPLES
-        except AudioError:
-            pass
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_what_cannot_be_meant(options, message):
     "options", [{"stems": ("piano",)}, {"two_stems": "piano"}, {"stems": ("",)}]
 )
 def test_stems_the_model_does_not_have(options):
-    with pytest.raises(UsageError, match="no such stem: got .*wanted one the model has: vocals"):
+    with pytest.raises(UsageError, match=r"no such stem: got .*wanted one the model has: vocals"):
         OutputOptions(**options).names(SOURCES)
 
 

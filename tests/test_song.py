@@ -63,9 +63,9 @@ def read(result):
     "choice",
     [{"residual": True}, {"two_stems": "vocals"}, {"stems": ("drums",), "residual": True}],
 )
-@pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_files_null_against_the_song(run, write_song, kind, depth, subtype, choice, rate):
-    song = write_song(seconds=0.7, sample_rate=rate, subtype="PCM_16")
+def test_files_null_against_the_song(run, write_song, kind, depth, subtype, choice):
+    # A rate that is resampled on the way; test_every_rate has more.
+    song = write_song(seconds=0.3, sample_rate=48_000, subtype="PCM_16")
     result = run(song, format=kind, bit_depth=depth, **choice)
     files = read(result)
     assert {soundfile.info(path).subtype for path in result.stems.values()} == {subtype}
@@ -105,7 +105,7 @@ def test_the_residual_is_what_the_written_stems_leave(run, write_song):
 
 @pytest.fixture
 def loud_song(tmp_path):
-    """A song at full scale whose stems go beyond it: parts of it cancel one another."""
+    """Write a song at full scale whose stems go beyond it: parts of it cancel one another."""
     rng = np.random.default_rng(0)
     t = np.arange(44_100) / 44_100
     signal = np.sign(np.sin(2 * np.pi * 110 * t)) + 0.05 * rng.standard_normal(t.size)
@@ -238,10 +238,7 @@ def test_a_header_that_lies_about_the_length_is_no_reason_to_refuse(run, write_s
     data[21] |= 0x0F  # STREAMINFO's length in samples: 36 bits, now some 17 days
     data[22:26] = b"\xff\xff\xff\xff"
     song.write_bytes(data)
-    try:
-        assert run(song).samples == 44_100
-    except AudioError:
-        pass  # or libsndfile finds the end missing
+    assert run(song).samples == 44_100
 
 
 def test_a_song_that_changes_meanwhile_is_not_done(separator, write_song, tmp_path):

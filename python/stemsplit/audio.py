@@ -13,6 +13,7 @@ import numpy.typing as npt
 from stemsplit import decode_av
 from stemsplit.decode import DecodeError, Decoder, SndfileDecoder
 from stemsplit.errors import AudioError, InputError, MissingExtraError
+from stemsplit.outputs import Form
 
 Block = npt.NDArray[np.float32]
 
@@ -28,6 +29,8 @@ AUDIO_SUFFIXES = SNDFILE_SUFFIXES | decode_av.SUFFIXES
 
 _FORMATS = "a file libsndfile or FFmpeg reads: WAV, FLAC, OGG, MP3, AIFF, M4A, MP4 and others"
 _HEAD_SAMPLES = 4096
+# Fewer bytes a sample than any codec needs, even for silence.
+_LEAST_BYTES_PER_SAMPLE = 1e-3
 
 
 class AudioReader:
@@ -93,6 +96,18 @@ class AudioReader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def form(self) -> Form:
+        """How the samples are stored; the container does not matter."""
+        return Form("wav", self.subtype, self.sample_rate, self.channels)
+
+    @property
+    def likely_frames(self) -> int:
+        """Samples per channel, for estimates: 0 where the header does not say or cannot mean it."""
+        claimed = self.frames or 0
+        possible = claimed * _LEAST_BYTES_PER_SAMPLE <= self.path.stat().st_size
+        return claimed if possible else 0
 
     def close(self) -> None:
         """Close the file; harmless when closed already."""

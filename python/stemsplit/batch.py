@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 import threading
 import time
@@ -15,11 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemsplit.errors import StemsplitError, UsageError
+from stemsplit.errors import NoSpaceError, StemsplitError, UsageError
 from stemsplit.files import absolute
 from stemsplit.models import DEFAULT_MODEL, find_card, read_card
 from stemsplit.outputs import OutputOptions
-from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, Failure, SongReport
+from stemsplit.report import (
+    DONE,
+    FAILED,
+    BatchReport,
+    Failure,
+    SongReport,
+    common_folder,
+    failed,
+    skipped,
+    unforeseen,
+)
 
 if TYPE_CHECKING:
     from stemsplit.inputs import Song
@@ -122,7 +131,14 @@ class SongEnded:
     traceback: str | None = None
 
 
-Event = SongStarted | SongProgress | SongEnded
+@dataclass(frozen=True)
+class Warned:
+    """Something about the batch that its user should know before it is too late."""
+
+    message: str
+
+
+Event = SongStarted | SongProgress | SongEnded | Warned
 
 
 class _CancelledError(Exception):
@@ -148,6 +164,7 @@ class Batch:
     def __init__(
         self, options: SeparateOptions, on_event: Callable[[Event], None] | None = None
     ) -> None:
+        from stemsplit.stem_mp4 import check_available
         from stemsplit.store import OutputStore
 
         if options.report:
@@ -159,6 +176,8 @@ class Batch:
         self._on_event = on_event
         self._card = read_card(find_card(options.model))
         self._names = options.outputs.names(self._card.sources)
+        if options.outputs.format == "stem":
+            check_available()
         self._store = OutputStore(options.output)
         self._separator: Separator | None = None
         self._cancelled = threading.Event()
@@ -190,12 +209,15 @@ class Batch:
             self._store.recover()
             named = name_songs(songs, self._store)
             self._check_template(named)
-            todo = [
-                (number, song)
-                for number, song in enumerate(named)
-                if self._needs_work(number, song, reports)
-            ]
+            todo = []
+            needed = 0
+            for number, song in enumerate(named):
+                size = self._bytes_to_write(number, song, reports)
+                if size is not None:
+                    todo.append((number, song))
+                    needed += size
             if todo:
+                self._warn_of_space(needed)
                 self.load()
                 self._work(todo, reports)
         except (KeyboardInterrupt, SystemExit) as end:
@@ -236,24 +258,35 @@ class Batch:
                 remedy="or give each song an --output of its own",
             )
 
-    def _needs_work(self, number: int, song: Song, reports: dict[int, SongReport]) -> bool:
-        """Tell whether a song is to be separated; if not, report why."""
+    def _bytes_to_write(
+        self, number: int, song: Song, reports: dict[int, SongReport]
+    ) -> int | None:
+        """Estimate the bytes of a song's files; None where there is nothing to do, and say why."""
         from stemsplit.audio import AudioReader
+        from stemsplit.encode import estimated_bytes
 
         try:
             if song.problem is not None:
                 raise song.problem
             manifest = self._done_before(song)
             if manifest is not None:
-                skipped = _skipped(song, manifest, self.options.output)
-                self._end(number, self._with_page(song, skipped), reports)
-                return False
+                done = skipped(song.shown, manifest, self.options.output)
+                self._end(number, self._with_page(song, done), reports)
+                return None
             self._check_page(song)
-            AudioReader(song.path).close()
+            with AudioReader(song.path) as reader:
+                form = self.options.outputs.form(reader.form)
+                return len(self._names) * estimated_bytes(form, reader.likely_frames)
         except StemsplitError as error:
-            self._end(number, _failed(song, error), reports)
-            return False
-        return True
+            self._end(number, failed(song.shown, error), reports)
+            return None
+
+    def _warn_of_space(self, needed: int) -> None:
+        """Say before hours of work that the disk will be full; each song is checked by itself."""
+        try:
+            self._store.check_space(needed)
+        except NoSpaceError as error:
+            self._emit(Warned(str(error)))
 
     def _done_before(self, song: Song) -> Manifest | None:
         from stemsplit.manifest import song_settings
@@ -318,9 +351,12 @@ class Batch:
         except _CancelledError:
             return
         except StemsplitError as error:
-            report = _failed(song, error)
+            report = failed(song.shown, error)
         except Exception as error:  # the other songs of the night shall not pay for it
-            report, trace = _failed(song, _unforeseen(song, error)), traceback.format_exc()
+            report, trace = (
+                failed(song.shown, unforeseen(song.shown, error)),
+                traceback.format_exc(),
+            )
         self._end(number, report, reports, trace)
 
     def _separated(self, number: int, song: Song) -> SongReport:
@@ -351,7 +387,7 @@ class Batch:
         report = SongReport(
             song.shown,
             DONE,
-            folder=_folder(outputs),
+            folder=common_folder(outputs),
             outputs=outputs,
             sample_rate=result.sample_rate,
             channels=result.channels,
@@ -376,8 +412,7 @@ class Batch:
             return report
         from stemsplit.batch_page import with_page
 
-        device = None if self._separator is None else str(self._separator.device)
-        return with_page(song, report, self.options, self._card, device)
+        return with_page(song, report, self.options, self._card)
 
     def _end(
         self,
@@ -393,28 +428,3 @@ class Batch:
         if self._on_event is not None:
             with self._guard:
                 self._on_event(event)
-
-
-def _skipped(song: Song, manifest: Manifest, root: Path) -> SongReport:
-    outputs = {stem: absolute(root / path) for stem, path in manifest.outputs.items()}
-    return SongReport(
-        song.shown, SKIPPED, folder=_folder(outputs), outputs=outputs, **manifest.result
-    )
-
-
-def _failed(song: Song, error: StemsplitError) -> SongReport:
-    return SongReport(song.shown, FAILED, error=Failure(str(error), error.exit_code))
-
-
-def _unforeseen(song: Song, error: Exception) -> StemsplitError:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return StemsplitError(f"out of memory at {song.shown}", remedy="try a smaller --segment")
-    return StemsplitError(
-        f"cannot separate {song.shown}",
-        got=f"{type(error).__name__}: {error}",
-        remedy="please report this; --log keeps the details",
-    )
-
-
-def _folder(outputs: dict[str, str]) -> str:
-    return os.path.commonpath([Path(path).parent for path in outputs.values()])

@@ -45,7 +45,7 @@ def page_path(song: Song, options: SeparateOptions) -> Path:
 
 
 def with_page(
-    song: Song, report: SongReport, options: SeparateOptions, card: ModelCard, device: str | None
+    song: Song, report: SongReport, options: SeparateOptions, card: ModelCard
 ) -> SongReport:
     """Write the page of a song whose stems are there; give its report with the page in it.
 
@@ -61,7 +61,7 @@ def with_page(
         return dataclasses.replace(report, page=absolute(path))
     began = time.perf_counter()
     outputs = {stem: Path(file) for stem, file in report.outputs.items()}
-    facts = PageFacts(song.track, _settings(report, options, card, device), report.timings)
+    facts = PageFacts(song.track, _settings(report, options, card), report.timings)
     write_page(path, song.path, outputs, facts)
     took = time.perf_counter() - began
     return dataclasses.replace(
@@ -72,9 +72,7 @@ def with_page(
     )
 
 
-def _settings(
-    report: SongReport, options: SeparateOptions, card: ModelCard, device: str | None
-) -> dict[str, object]:
+def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> dict[str, object]:
     soft = card.soft if options.soft is None else options.soft
     settings: dict[str, object] = {
         "song": report.input,
@@ -87,8 +85,8 @@ def _settings(
         "segment": f"{options.segment_seconds:g} s",
         "stems' level": f"{report.gain_db:+.2f} dB",
     }
-    if device is not None:  # else the stems were there before
-        settings |= {"device": device, "precision": options.precision}
+    if report.device is not None:  # else the stems were there before
+        settings |= {"device": report.device, "precision": options.precision}
     for stem, count in report.clipped.items():
         settings[f"clipped in {stem}"] = f"{count} samples"
     return settings

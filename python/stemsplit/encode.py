@@ -142,7 +142,8 @@ class SndfileEncoder:
     def abort(self) -> None:
         """Close the file."""
         self._file.silent = True
-        self._sound.close()
+        with contextlib.suppress(soundfile.SoundFileError):
+            self._sound.close()
         _close(self._file.file)
 
     def _checked(self, action: Callable[[], object]) -> None:

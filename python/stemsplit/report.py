@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from stemsplit.errors import PARTIAL_BATCH
+from stemsplit.errors import PARTIAL_BATCH, StemsplitError
+from stemsplit.files import absolute
+from stemsplit.manifest import Manifest
 
 SCHEMA: Final = 1
 
@@ -123,3 +127,32 @@ class BatchReport:
             "error": error,
             "exit_code": self.exit_code,
         }
+
+
+def skipped(song: str, manifest: Manifest, root: Path) -> SongReport:
+    """Report a song that was done before, as its record in an output folder says."""
+    outputs = {stem: absolute(root / path) for stem, path in manifest.outputs.items()}
+    return SongReport(
+        song, SKIPPED, folder=common_folder(outputs), outputs=outputs, **manifest.result
+    )
+
+
+def failed(song: str, error: StemsplitError) -> SongReport:
+    """Report a song that failed."""
+    return SongReport(song, FAILED, error=Failure(str(error), error.exit_code))
+
+
+def unforeseen(song: str, error: Exception) -> StemsplitError:
+    """Give the error to report for one that nobody foresaw."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return StemsplitError(f"out of memory at {song}", remedy="try a smaller --segment")
+    return StemsplitError(
+        f"cannot separate {song}",
+        got=f"{type(error).__name__}: {error}",
+        remedy="please report this; --log keeps the details",
+    )
+
+
+def common_folder(outputs: Mapping[str, str]) -> str:
+    """Give the deepest folder that all files are below."""
+    return os.path.commonpath([Path(path).parent for path in outputs.values()])

@@ -17,7 +17,7 @@ from stemsplit.errors import InputError, OutputError, UsageError
 from stemsplit.files import absolute
 from stemsplit.inputs import song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
-from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, Form, OutputOptions
+from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, OutputOptions
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch
 from stemsplit.separate import Progress, Separator
 from stemsplit.stem_mp4 import check_available
@@ -28,8 +28,6 @@ from stemsplit.writer import SongWriter, Written, needed_bytes
 Audio = npt.NDArray[np.float32]
 
 _BLOCK_SAMPLES = 1 << 17
-# Fewer bytes a sample than any codec needs, even for silence: the header's length is made up.
-_LEAST_BYTES_PER_SAMPLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def separate_file(
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
         plan.check_targets(store.root, overwrite, previous.owned if previous else ())
-        store.check_space(plan.needed_bytes(source))
+        store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
         with (
@@ -179,8 +177,7 @@ class _Plan:
         card = separator.card
         if options.format == "stem":
             check_available()
-        source = Form("wav", reader.subtype, reader.sample_rate, reader.channels)
-        self.form = options.form(source)
+        self.form = options.form(reader.form)
         self.names = options.names(card.sources)
         self.track = track
         self.title = PurePosixPath(track).name
@@ -206,11 +203,9 @@ class _Plan:
                     remedy="choose another --output, or --force to replace it",
                 )
 
-    def needed_bytes(self, source: Path) -> int:
+    def needed_bytes(self) -> int:
         """Estimate the bytes needed on the disk; 0 where the song's length is not known."""
-        frames = self._reader.frames or 0
-        if source.stat().st_size < frames * _LEAST_BYTES_PER_SAMPLE:
-            return 0
+        frames = self._reader.likely_frames
         return needed_bytes(self.form, len(self.names), self._clip, frames)
 
 

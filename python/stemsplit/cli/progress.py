@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from stemsplit.batch import Event, SongProgress, SongStarted
+from stemsplit.batch import Event, SongProgress, SongStarted, Warned
 from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import OutputError
 from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, SongReport
@@ -91,6 +91,8 @@ class Display:
                 completed=event.done_samples,
                 total=event.total_samples,
             )
+        elif isinstance(event, Warned):
+            self.line(event.message, "warning")
         else:
             task = self._tasks.pop(event.number, None)
             if task is not None:
