@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from stemsplit.config import SOURCES
+from stemsplit.errors import ModelError
 from stemsplit.models import find_card, packaged_models, read_card
 
 Offer = tuple[str, str]
@@ -13,11 +14,7 @@ Offer = tuple[str, str]
 
 def model_names(incomplete: str) -> list[Offer]:
     """Offer the packaged models; a path of a card is left to the shell."""
-    return [
-        (name, f"{read_card(find_card(name)).parameters:,} parameters")
-        for name in packaged_models()
-        if name.startswith(incomplete)
-    ]
+    return [(name, _about(name)) for name in packaged_models() if name.startswith(incomplete)]
 
 
 def devices(incomplete: str) -> list[Offer]:
@@ -46,3 +43,10 @@ def one_of(words: Iterable[str]) -> Callable[[str], list[str]]:
         return [word for word in words if word.startswith(incomplete)]
 
     return offer
+
+
+def _about(name: str) -> str:
+    try:
+        return f"{read_card(find_card(name)).parameters:,} parameters"
+    except ModelError:  # no place to speak of it; a run with the model will
+        return ""

@@ -90,8 +90,8 @@
     } catch (error) {
       if (mine !== run) return;
       stop();
-      problem.textContent = `This browser cannot play the audio (${error.message}). It needs Ogg Vorbis: `
-        + "Firefox, Chrome, Edge, or Safari from 18.4 on.";
+      problem.textContent = `This browser cannot play the sound, which is Ogg Vorbis (${error.message}). `
+        + "Firefox, Chrome and Edge can.";
       problem.hidden = false;
     }
   }
