@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -163,6 +164,27 @@ def test_a_place_that_is_no_folder(tmp_path, place):
     with pytest.raises(OutputError, match=r"cannot write .*: got Not a directory; choose another"):
         OutputStore(tmp_path / place).begin("song")
     assert everything_in(tmp_path) == ["file"]
+
+
+def test_a_place_nobody_may_write_to():
+    with pytest.raises(OutputError, match=r"cannot write .*; choose another --output"):
+        OutputStore(Path("/proc/stemsplit/out")).begin("song")  # read-only to root as well
+
+
+def test_a_folder_that_becomes_read_only(tmp_path, monkeypatch):
+    """Renaming fails in the middle, as root is stopped by no permissions."""
+    store = OutputStore(tmp_path / "out")
+    rename = Path.replace
+
+    def replace(path, target):
+        if Path(target).name == "bass.wav":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="Read-only file system"), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    assert everything_in(tmp_path) == []
 
 
 def test_a_folder_someone_else_uses_meanwhile_stays(tmp_path):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
 from stemsplit.config import SOURCES
-from stemsplit.errors import AudioError, InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    import av
+from stemsplit.decode import DecodeError
+from stemsplit.decode_av import AvDecoder
+from stemsplit.errors import AudioError, InputError
 
 MIXTURE = "mixture"
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -152,45 +150,23 @@ def _read_folder(track: Track) -> dict[str, tuple[Audio, int]]:
 
 def _read_stem_mp4(path: Path) -> dict[str, tuple[Audio, int]]:
     try:
-        import av
-    except ImportError:
-        raise MissingExtraError(
-            f"cannot read {path}",
-            got="no PyAV",
-            wanted="PyAV for .stem.mp4",
-            remedy='pip install "stemsplit[av]"',
-        ) from None
+        return {name: _read_stream(path, index) for index, name in enumerate(_STEM_MP4_STREAMS)}
+    except DecodeError as error:
+        raise AudioError(
+            f"{path} is not a MUSDB18 stem file",
+            got=error,
+            wanted=f"{len(_STEM_MP4_STREAMS)} streams of AAC: {', '.join(_STEM_MP4_STREAMS)}",
+        ) from error
+
+
+def _read_stream(path: Path, index: int) -> tuple[Audio, int]:
+    decoder = AvDecoder(path, index)
     try:
-        with av.open(str(path)) as container:
-            count = len(container.streams.audio)
-        if count != len(_STEM_MP4_STREAMS):
-            raise AudioError(
-                f"{path} is not a MUSDB18 stem file",
-                got=f"{count} audio streams",
-                wanted=f"{len(_STEM_MP4_STREAMS)}: {', '.join(_STEM_MP4_STREAMS)}",
-            )
-        return {name: _decode_stream(path, index) for index, name in enumerate(_STEM_MP4_STREAMS)}
-    except av.FFmpegError as error:
-        raise AudioError(f"cannot decode {path}", got=error, wanted="an MP4 with AAC") from error
-
-
-def _decode_stream(path: Path, index: int) -> tuple[Audio, int]:
-    import av
-
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[index]
-        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-        blocks = [
-            _planes(converted)
-            for frame in container.decode(stream)
-            for converted in resampler.resample(frame)
-        ]
-        blocks += [_planes(converted) for converted in resampler.resample(None)]
+        blocks = []
+        while len(block := decoder.read(_READ_SAMPLES)):
+            blocks.append(block.T)
         if not blocks:
-            raise AudioError(f"{path} holds no audio", got=f"an empty stream {index}")
-        return np.concatenate(blocks, axis=1), int(stream.rate)
-
-
-def _planes(frame: av.AudioFrame) -> Audio:
-    samples: Audio = frame.to_ndarray().astype(np.float32, copy=False)
-    return samples
+            raise DecodeError(f"an empty stream {index}")
+        return np.concatenate(blocks, axis=1), decoder.sample_rate
+    finally:
+        decoder.close()

@@ -19,7 +19,7 @@ from stemsplit.cli.process import tune_process
 from stemsplit.cli.version import EXTRAS, PACKAGES, installed
 from stemsplit.errors import StemsplitError
 
-_REINSTALL = "install stemsplit again: pip install --force-reinstall stemsplit"
+_REINSTALL = "install stemsplit again, as its README says"
 _FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "AIFF": "PCM_16", "OGG": "VORBIS",
             "MP3": "MPEG_LAYER_III"}  # fmt: skip
 _TEST_SECONDS = 3.0

@@ -40,6 +40,9 @@ def separate(
 
     The stems are OUTPUT/SONG/vocals.wav, drums.wav, bass.wav and other.wav, with the song's sample
     rate, channels and length. The word "separate" may be left out: stemsplit song.wav -o out/
+
+    Exit code: 0 all done, 3 some songs failed, 2 wrong options, 65 and 66 bad or missing input, 69
+    device or package missing, 73 output not writable, 74 no space, 78 model, 130 interrupted.
     """
     from stemsplit.cli.command import Reporting, run_command  # rich, which only this needs
 
