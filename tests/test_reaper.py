@@ -127,7 +127,8 @@ def test_the_command(reaper, play):
     program, capture, folder, *rest = shlex.split(reaper.commands[-1])
     assert (program, capture) == ("/opt/stem split/stemsplit", "--capture")
     assert Path(folder).parent == reaper.folder / "stems"
-    assert rest == ["separate", f"{folder}/mixture.wav", "-o", folder, "--json", "--quiet"]
+    mixture = f"{folder}/mixture.wav"
+    assert rest == ["separate", mixture, "-o", folder, "-f", "wav", "--json", "--quiet"]
 
 
 def test_a_time_selection(reaper, play):
