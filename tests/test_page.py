@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
+import os
 import re
 import tracemalloc
 
@@ -160,6 +161,13 @@ def test_names_are_escaped(song, tmp_path):
     page = (tmp_path / "song.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert page.count("</title>") == 2  # the page's, and the chart's only area
+
+
+def test_a_name_that_is_no_text(song, tmp_path):
+    files = song(seconds=0.1)
+    facts = PageFacts(os.fsdecode(b"caf\xe9"), {"song": os.fsdecode(b"caf\xe9.wav")}, {})
+    write_page(tmp_path / "song.html", files["mixture"], {"vocals": files["vocals"]}, facts)
+    assert "caf" in (tmp_path / "song.html").read_text(encoding="utf-8")
 
 
 def test_nothing_half_written(song, tmp_path):

@@ -141,8 +141,8 @@ def _context(portraits: Mapping[str, Portrait], facts: PageFacts) -> dict[str, A
     ticks = [hz for hz in _TICKS_HZ if hz < 0.9 * scale.top_hz]
     return {
         "generator": Markup(GENERATOR),
-        "title": facts.title,
-        "settings": {name: str(value) for name, value in facts.settings.items()},
+        "title": _text(facts.title),
+        "settings": {name: _text(value) for name, value in facts.settings.items()},
         "timings": [
             (stage, f"{took:.2f} s", f"{seconds / took:.1f}" if took >= 0.005 else "–",
              round(100 * took / longest, 1) if longest else 0)
@@ -170,6 +170,11 @@ def _track(name: str, portrait: Portrait, loudest: float) -> dict[str, Any]:
 def _base64_pieces(portrait: Portrait) -> Iterator[str]:
     for piece in portrait.pieces():
         yield base64.b64encode(piece).decode("ascii")
+
+
+def _text(value: object) -> str:
+    """Give a value as text; a file's name may hold bytes that are none."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _decibels(amplitude: float) -> str:

@@ -23,6 +23,12 @@ _REINSTALL = "install stemsplit again, as its README says"
 _FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "AIFF": "PCM_16", "OGG": "VORBIS",
             "MP3": "MPEG_LAYER_III"}  # fmt: skip
 _TEST_SECONDS = 3.0
+_PURPOSES = {
+    "av": "reads m4a, mp4, wma and the rest",
+    "report": "--report",
+    "watch": "stemsplit watch",
+    "evaluate": "stemsplit evaluate",
+}
 _MARKS = {"ok": "[green]✓[/green]", "note": "[dim]–[/dim]", "wrong": "[red]✗[/red]"}
 
 
@@ -143,14 +149,6 @@ def _extras() -> Iterator[Check]:
         else:
             remedy = f'pip install "stemsplit[{extra}]"'
             yield Check(package, "note", f"not installed ({_PURPOSES[extra]})", remedy)
-
-
-_PURPOSES = {
-    "av": "reads m4a, mp4, wma and the rest",
-    "report": "--report",
-    "watch": "stemsplit watch",
-    "evaluate": "stemsplit evaluate",
-}
 
 
 def _settings() -> Iterator[Check]:
