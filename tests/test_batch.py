@@ -188,11 +188,11 @@ def test_a_disk_that_will_be_full_is_announced(batch, write_song, monkeypatch):
         write_song(f"{index}.wav", 0.5)
 
     class Usage:
-        free = 1_100_000
+        free = 1_200_000
 
     monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage)
     events = []
-    # Each takes 0.8 MB while it is written, and 0.35 MB then.
+    # Each takes 1.1 MB while it is written, and 0.35 MB then.
     report = batch("0.wav", "1.wav", "2.wav", "3.wav", on_event=events.append)
     assert report.exit_code == 0
     (warning,) = (event for event in events if isinstance(event, Warned))

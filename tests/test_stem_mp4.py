@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import mutagen.mp4
 import numpy as np
 import pytest
 
+import ffmpeg_stand_in
 from stemsplit.audio import AudioReader
 from stemsplit.dataset import Track, read_track
 from stemsplit.errors import MissingExtraError
@@ -98,6 +101,30 @@ def test_the_box_is_where_traktor_looks(tmp_path, stems):
     assert metadata.keys() == example.keys()
     for part in ("compressor", "limiter"):
         assert metadata["mastering_dsp"][part].keys() == example["mastering_dsp"][part].keys()
+
+
+def test_stempeg_reads_it(tmp_path, stems):
+    path = write(tmp_path / "a", stems).files[MIXTURE]
+    ffmpeg_stand_in.install(tmp_path)
+    script = (
+        "import sys, json, numpy, stempeg\n"
+        "audio, rate = stempeg.read_stems(sys.argv[1], dtype=numpy.float32)\n"
+        "numpy.save(sys.argv[2], audio)\n"
+        "print(json.dumps([rate, *stempeg.Info(sys.argv[1]).title_streams]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(path), str(tmp_path / "audio.npy")],
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == [44_100, *NAMES]
+    audio = np.load(tmp_path / "audio.npy")
+    assert audio.shape[0] == 5
+    for index in range(5):
+        np.testing.assert_array_equal(audio[index].T, decoded(path, index)[0])
 
 
 def test_the_box_outlives_tags(tmp_path, stems):

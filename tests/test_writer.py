@@ -169,6 +169,6 @@ def test_shapes_are_checked(tmp_path):
 def test_the_space_that_is_needed():
     stereo = Form("wav", "PCM_16", 44_100, 2)
     assert needed_bytes(stereo, 4, "keep", 1000) == 4 * 4000
-    # Four files of floats, and the first of 16 bit before its floats go.
-    assert needed_bytes(stereo, 4, "scale", 1000) == 4 * 8000 + 4000
+    # Floats that wait, beside what they become.
+    assert needed_bytes(stereo, 4, "scale", 1000) == 4 * (8000 + 4000)
     assert needed_bytes(Form("wav", "FLOAT", 44_100, 2), 4, "scale", 1000) == 4 * 8000

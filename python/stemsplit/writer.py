@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -153,18 +156,33 @@ class SongWriter:
             files = dict.fromkeys(self._names, path)
         else:
             paths = list(self._paths(EXTENSIONS[form.format]))
-            for spool, path in zip(spools, paths, strict=True):
-                self._encode_one(spool, path, form, gain)
+            self._encode_each(spools, paths, form, gain)
             files = dict(zip(self._names, paths, strict=True))
         return Written(files, form, 20 * math.log10(gain), {})
 
-    def _encode_one(self, spool: Path, path: Path, form: Form, gain: float) -> None:
-        encoder = open_encoder(path, form)
-        self._open.append(encoder)
-        for samples in _spool_blocks(spool, form, gain):
-            encoder.write(samples)
-        encoder.close()
-        spool.unlink()
+    def _encode_each(
+        self, spools: Sequence[Path], paths: Sequence[Path], form: Form, gain: float
+    ) -> None:
+        """Encode the files side by side, as MP3 and Vorbis take longer than the network."""
+        stop = threading.Event()
+
+        def encode_one(spool: Path, path: Path) -> None:
+            encoder = open_encoder(path, form)
+            self._open.append(encoder)
+            for samples in _spool_blocks(spool, form, gain):
+                if stop.is_set():
+                    return
+                encoder.write(samples)
+            encoder.close()
+            spool.unlink()
+
+        with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
+            try:
+                for _ in pool.map(encode_one, spools, paths):
+                    pass
+            except BaseException:  # an error in one of them, or Ctrl-C here
+                stop.set()
+                raise
 
     def _encode_together(self, spools: Sequence[Path], path: Path, form: Form, gain: float) -> None:
         encoder = StemMp4Encoder(path, form, self._names)
@@ -193,9 +211,7 @@ def needed_bytes(form: Form, files: int, clip: str, frames: int) -> int:
     size = estimated_bytes(form, frames)
     if not needs_spool(form, clip):
         return files * size
-    # Spools go one by one as they are converted, but for a .stem.mp4.
-    spool = estimated_bytes(_spool_form(form), frames)
-    return files * (spool + size) if form.format == "stem" else files * max(spool, size) + size
+    return files * (estimated_bytes(_spool_form(form), frames) + size)
 
 
 def _spool_form(form: Form) -> Form:
