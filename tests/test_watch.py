@@ -73,9 +73,10 @@ def test_a_file_that_grows_is_waited_for(folder, look):
     assert look(SETTLE) == ["a.wav"]
 
 
-def test_an_empty_file_is_not_complete(folder, look):
+def test_an_empty_file_is_not_complete(folder, look, watched):
     (folder / "a.wav").touch()
     assert look() == look(SETTLE) == look(SETTLE) == []
+    assert watched.waiting == 0  # nobody knows that anything will come
     (folder / "a.wav").write_bytes(b"RIFF")
     assert look() == []
     assert look(SETTLE) == ["a.wav"]

@@ -93,14 +93,15 @@ class FolderWatch:
             self._since[song.path] = (identity, self._clock() + seconds - self._settle)
 
     def _is_ready(self, path: Path, identity: Seen) -> bool:
-        if self._given.get(path) == identity:
+        if not identity.size or self._given.get(path) == identity:
+            self._since.pop(path, None)
             return False
         now = self._clock()
         known, since = self._since.get(path, (None, now))
         if known != identity:
             since = now
         self._since[path] = (identity, since)
-        if now - since < self._settle or not identity.size:
+        if now - since < self._settle:
             return False
         del self._since[path]
         self._given[path] = identity
