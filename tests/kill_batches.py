@@ -27,7 +27,7 @@ def prepared(card: str, kind: str) -> Callable[[Path, Path], int]:
     outputs = OutputOptions(format=kind, filename=DEFAULT_TEMPLATE)
     options = {"outputs": outputs, "model": card, "device": "cpu", "threads": 1}
     loaded = Batch(SeparateOptions(Path("unused"), **options))
-    loaded._load()
+    loaded.load()
 
     def run(songs: Path, output: Path) -> int:
         batch = Batch(SeparateOptions(output, skip_existing=True, **options))
