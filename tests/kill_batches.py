@@ -65,12 +65,15 @@ def main(card: str, songs: Path, folder: Path, kills: int) -> dict[str, object]:
         assert os.waitpid(child, 0)[1] == 0
         took = time.monotonic() - began
         wanted = contents(wanted_folder)
-        for index in range(kills // 2):
+        hits = 0
+        for index in range(kills):
+            if hits == kills // 2:
+                break
             output = folder / f"{kind}-{index}"
             child = forked(lambda: run(songs, output))  # noqa: B023
             time.sleep(rng.uniform(0, took))
             os.kill(child, signal.SIGKILL)
-            killed += os.waitpid(child, 0)[1] == signal.SIGKILL
+            hits += os.waitpid(child, 0)[1] == signal.SIGKILL  # else it was done before
             left = contents(output)
             early += left != wanted
             faults += [
@@ -86,6 +89,7 @@ def main(card: str, songs: Path, folder: Path, kills: int) -> dict[str, object]:
             state = list((output / ".stemsplit").iterdir())
             if any(path.suffix != ".json" for path in state):
                 faults.append(f"{output.name}: leftovers {state}")
+        killed += hits
     return {"killed": killed, "early": early, "faults": faults}
 
 

@@ -207,6 +207,17 @@ def test_pipes_between_processes(random_model, write_song):
     assert err == "stemsplit: error: cannot write to stdout: got a reader that went away\n"
 
 
+def test_a_reader_of_the_document_that_goes_away(random_model, tmp_path):
+    arguments = command(random_model, tmp_path / "gone.wav", "-o", tmp_path / "out", "--json")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        err = process.stderr.read().decode()
+    assert process.returncode == 66
+    assert err.splitlines()[1:] == [
+        "stemsplit: error: cannot write to stdout: got a reader that went away"
+    ]
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_terminal_gets_a_bar_and_colour_unless_told_not_to(random_model, write_song, colour):
     song = write_song(seconds=1.0)

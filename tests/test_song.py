@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stemsplit.config import SOURCES
 from stemsplit.errors import AudioError, InputError, NoSpaceError, OutputError, UsageError
@@ -182,6 +184,35 @@ def test_every_rate(run, write_song, rate):
     assert result.sample_rate == rate
 
 
+@settings(max_examples=25)
+@given(
+    samples=st.integers(1, 3000) | st.sampled_from([2047, 2048, 2049]),
+    channels=st.integers(1, 3),
+    rate=st.sampled_from([8_000, 22_050, 44_100, 48_000]),
+    subtype=st.sampled_from(["PCM_16", "PCM_24", "FLOAT"]),
+    level=st.sampled_from([0.0, 1e-40, 0.01, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_any_song_keeps_its_length_and_nulls(
+    separator, tmp_path_factory, samples, channels, rate, subtype, level, seed
+):
+    folder = tmp_path_factory.mktemp("song")
+    rng = np.random.default_rng(seed)
+    mixture = level * rng.uniform(-1, 1, (samples, channels))
+    soundfile.write(folder / "song.wav", mixture, rate, subtype=subtype)
+    options = OutputOptions(residual=True)
+    result = separate_file(
+        folder / "song.wav", folder / "out", separator=separator, options=options
+    )
+    files = read(result)
+    gain = 10 ** (result.gain_db / 20)
+    assert {len(stem) for stem in files.values()} == {samples}
+    difference = sum(np.atleast_2d(stem.T).T for stem in files.values())
+    difference -= gain * soundfile.read(folder / "song.wav", always_2d=True)[0]
+    # Rounding of each file and, where a gain was needed, of one step at full scale.
+    assert np.abs(difference).max() <= STEP[subtype] * (len(files) + 3) / 2
+
+
 def test_a_song_among_its_own_stems(run, write_song, tmp_path):
     song = write_song("out/vocals.wav", 0.1)
     with pytest.raises(UsageError, match=r"a stem would overwrite the song: got .*vocals.wav"):
@@ -206,6 +237,34 @@ def test_a_folder_in_the_way(run, write_song, tmp_path):
     (tmp_path / "out/drums.wav").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"cannot write .*drums.wav: got a folder of that name"):
         run(write_song(seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    ("filename", "message"),
+    [
+        ("{track}" * 60 + "/{stem}.{ext}", "File name too long"),
+        ("{stem}{track}" + "x" * 250, "File name too long"),
+        ("file/{stem}.{ext}", "file is no folder"),
+    ],
+)
+def test_a_place_that_cannot_be_is_found_out_first(
+    run, write_song, tmp_path, monkeypatch, filename, message
+):
+    monkeypatch.setattr(Separator, "separate_blocks", None)
+    song = write_song(seconds=0.1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/file").write_text("")
+    with pytest.raises(OutputError, match=message):
+        run(song, track="track", filename=filename)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
+
+
+def test_a_place_on_another_disk_is_found_out_first(run, write_song, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/elsewhere").symlink_to("/dev/shm")
+    monkeypatch.setattr(Separator, "separate_blocks", None)
+    with pytest.raises(OutputError, match=r"another disk than that of .*out"):
+        run(write_song(seconds=0.1), filename="elsewhere/{stem}.{ext}")
 
 
 def test_a_song_that_does_not_fit_the_format(run, write_song, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -20,7 +21,7 @@ from stemsplit.audio import AudioReader
 from stemsplit.dataset import Track, read_track
 from stemsplit.errors import MissingExtraError
 from stemsplit.outputs import MIXTURE, NI_STEMS, Form
-from stemsplit.stem_mp4 import check_available
+from stemsplit.stem_mp4 import StemMp4Encoder, check_available
 from stemsplit.writer import SongWriter
 
 NAMES = (MIXTURE, *NI_STEMS)
@@ -168,6 +169,34 @@ def test_the_same_samples_give_the_same_bytes(tmp_path, stems):
 def test_one_sample(tmp_path, stems):
     path = write(tmp_path / "a", stems[:, :, :1]).files[MIXTURE]
     assert decoded(path, 0)[1].duration == 1
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_the_systems_error(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 20_000)).astype(np.float32)
+
+    def fill():
+        encoder = StemMp4Encoder(tmp_path / "a.mp4", Form("stem", "AAC", 44_100, 2), NAMES)
+        try:
+            for _ in range(20):
+                encoder.write_streams([noise] * 5)
+            encoder.close()
+        finally:
+            encoder.abort()
+
+    with pytest.raises(OSError, match=r".*") as caught:
+        fill()
+    assert caught.value.errno == errno.EFBIG
+
+
+@pytest.mark.parametrize("clip", ["scale", "keep"])
+def test_levels(tmp_path, stems, clip):
+    loud = 3 * stems  # the mixture's peak is 2 and more
+    (tmp_path / "a").mkdir()
+    with SongWriter(tmp_path / "a", NAMES, Form("stem", "AAC", 44_100, 2), clip) as writer:
+        writer.write(loud)
+        gain_db = writer.finish().gain_db
+    assert (gain_db < 0) == (clip == "scale")
 
 
 def test_without_pyav_there_is_a_remedy(monkeypatch):

@@ -176,7 +176,11 @@ def _check_readable(path: Path) -> None:
         if path.is_dir():
             raise InputError(f"{path} is a folder", wanted="an audio file")
         if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a regular file", wanted="an audio file")
+            raise InputError(
+                f"{path} is not a regular file",
+                wanted="an audio file",
+                remedy="pipe it in: stemsplit - < FILE",
+            )
         path.open("rb").close()
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error

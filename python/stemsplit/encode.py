@@ -56,10 +56,11 @@ def estimated_bytes(form: Form, frames: int) -> int:
 
 
 class WavEncoder:
-    """Writes WAV, and RF64 past 4 GiB."""
+    """Writes WAV, and RF64 past 4 GiB; without ``sync`` it may be lost when the power is."""
 
-    def __init__(self, path: Path, form: Form) -> None:
+    def __init__(self, path: Path, form: Form, *, sync: bool = True) -> None:
         self._form = form
+        self._sync = sync
         self._frames = 0
         self._file: IO[bytes] = path.open("xb")
         try:
@@ -81,7 +82,10 @@ class WavEncoder:
             self._file.write(b"\0")
         self._file.seek(0)
         self._file.write(self._header())
-        _sync_and_close(self._file)
+        if self._sync:
+            _sync_and_close(self._file)
+        else:
+            self._file.close()
 
     def abort(self) -> None:
         """Close the file."""

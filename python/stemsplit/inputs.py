@@ -60,7 +60,11 @@ def find_songs(arguments: Sequence[Path], output: Path | None) -> list[Song]:
     """
     songs: dict[str, Song] = {}
     for argument in arguments:
-        for song in _meant(argument, output):
+        try:
+            meant = list(_meant(argument, output))
+        except OSError:  # a name that is too long, say: reading it will tell
+            meant = [Song(argument, song_name(argument), str(argument))]
+        for song in meant:
             songs.setdefault(absolute(song.path), song)
     return list(songs.values())
 
@@ -156,7 +160,10 @@ def _walk(top: Path, output: Path | None) -> Iterator[Path]:
     own = set() if output is None or _same(output, top) else {os.path.realpath(output)}
     for name, folders, files in os.walk(top, followlinks=True):
         folder = Path(name)
-        status = folder.stat()
+        try:
+            status = folder.stat()
+        except OSError:  # gone meanwhile
+            continue
         if (status.st_dev, status.st_ino) in seen or os.path.realpath(folder) in own:
             folders.clear()
             continue

@@ -117,7 +117,7 @@ def separate_file(
     with AudioReader(source) as reader:
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
-        plan.check_targets(store.root, overwrite, previous.owned if previous else ())
+        plan.check_targets(store, overwrite, previous.owned if previous else ())
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
@@ -126,8 +126,7 @@ def separate_file(
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
         ):
             mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
-            samples = 0
-            for stems in separator.separate_blocks(
+            stems = separator.separate_blocks(
                 mixer.blocks(),
                 reader.sample_rate,
                 reader.channels,
@@ -136,10 +135,8 @@ def separate_file(
                 on_progress=on_progress,
                 total_samples=reader.frames,
                 watch=watch,
-            ):
-                with watch.stage("encode"):
-                    writer.write(mixer.mix(stems))
-                samples += stems.shape[2]
+            )
+            samples = _write_all(stems, mixer, writer, watch)
             _check_unchanged(source, identity)
             with watch.stage("encode"):
                 written = writer.finish()
@@ -157,12 +154,21 @@ def separate_file(
                 clipped=written.clipped,
                 gain_db=written.gain_db,
             )
-            card = separator.card
-            settings = song_settings(card, card.soft if soft is None else soft, options)
-            with watch.stage("encode"):
-                owned = previous.owned if previous else ()
-                work.commit(*_record(plan, written, identity, settings, result, owned))
+            soft = separator.card.soft if soft is None else soft
+            settings = song_settings(separator.card, soft, options)
+            owned = previous.owned if previous else ()
+            work.commit(*_record(plan, written, identity, settings, result, owned))
             return result
+
+
+def _write_all(stems: Iterator[Audio], mixer: _Mixer, writer: SongWriter, watch: Stopwatch) -> int:
+    """Write what a separation gives, as it comes; give the samples per channel."""
+    samples = 0
+    for block in stems:
+        with watch.stage("encode"):
+            writer.write(mixer.mix(block))
+        samples += block.shape[2]
+    return samples
 
 
 class _Plan:
@@ -184,12 +190,11 @@ class _Plan:
         folder = Path(absolute(reader.path)).parent.name or "root"
         self.paths = options.paths(self.names, track=track, model=card.name, folder=folder)
 
-    def check_targets(self, root: Path, overwrite: bool, owned: Sequence[str]) -> None:
-        """See that no file would replace the song, or something that is not ours."""
-        for path in set(self.paths.values()):
-            target = root / path
-            if target.is_dir():
-                raise OutputError(f"cannot write {target}", got="a folder of that name")
+    def check_targets(self, store: OutputStore, overwrite: bool, owned: Sequence[str]) -> None:
+        """See that every file has a place, and replaces neither the song nor what is not ours."""
+        for path in dict.fromkeys(self.paths.values()):
+            target = store.root / path
+            store.check_target(target)
             if not target.exists():
                 continue
             if target.samefile(self._reader.path):

@@ -11,6 +11,7 @@ the rest of the renaming to the next one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -103,11 +104,8 @@ class OutputStore:
 
     def check_space(self, needed: int) -> None:
         """Raise `NoSpaceError` where so many bytes are more than the disk has left."""
-        place = self.root
-        while not place.exists() and place != place.parent:
-            place = place.parent
         try:
-            free = shutil.disk_usage(place).free
+            free = shutil.disk_usage(_existing(self.root)).free
         except OSError:  # some network drives do not tell
             return
         if needed > free:
@@ -117,6 +115,22 @@ class OutputStore:
                 wanted=f"about {needed / 1e6:.0f} MB",
                 remedy="free some space or choose another --output",
             )
+
+    def check_target(self, target: Path) -> None:
+        """See that a file can be moved to its place when its song is done; raises `OutputError`."""
+        try:
+            if target.is_dir():
+                raise OutputError(f"cannot write {target}", got="a folder of that name")
+            target.exists()  # fails for a name that is too long
+            place = _existing(target.parent)
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{place} is no folder")
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if place.stat().st_dev != _existing(self.state).stat().st_dev:
+                raise OSError(errno.EXDEV, f"another disk than that of {self.root}")
+        except OSError as error:
+            raise output_error(target, error) from error
 
     def publish(self, folder: Path) -> None:
         """Move a finished song's files to their places, then its manifest; all or none.
@@ -278,6 +292,11 @@ def _key(track: str) -> str:
     """Give a short name for a song's name; to many file systems Song and song are one."""
     folded = unicodedata.normalize("NFC", track).casefold()
     return hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _existing(path: Path) -> Path:
+    """Give a path, or the first above it that exists."""
+    return next((place for place in (path, *path.parents) if place.exists()), path)
 
 
 def _between(top: Path | str, folder: Path) -> list[Path]:

@@ -83,7 +83,7 @@ class SongWriter:
         try:
             for path in self._paths("f32" if self._spooled else EXTENSIONS[form.format]):
                 self._open.append(
-                    WavEncoder(path, _spool_form(form))
+                    WavEncoder(path, _spool_form(form), sync=False)
                     if self._spooled
                     else open_encoder(path, form)
                 )
@@ -147,7 +147,7 @@ class SongWriter:
         form, gain = self._form, 1.0
         if peak > 1 and self._clip == "float":
             form = replace(form, subtype="FLOAT")
-        elif peak > 1:
+        elif peak > 1 and self._clip == "scale":
             gain = 1 / peak
         spools = list(self._paths("f32"))
         if form.format == "stem":

@@ -71,7 +71,11 @@ def run_command(
         else:
             code = report.exit_code
         if reporting.as_json:
-            print(json.dumps(report.document(), indent=2), flush=True)
+            try:
+                pipes.print_text(json.dumps(report.document(), indent=2))
+            except StemsplitError as error:
+                display.error(str(error))
+                code = code or error.exit_code
         return code
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 from stemsplit.errors import OutputError, UsageError
 
@@ -37,9 +38,20 @@ def check(songs: Sequence[Path], *, as_json: bool) -> None:
 
 def copy_to_stdout(path: Path) -> None:
     """Write a file to stdout; raises `OutputError` when nobody reads it to the end."""
+    with _stdout() as stdout, path.open("rb") as file:
+        shutil.copyfileobj(file, stdout.buffer, 1 << 20)
+
+
+def print_text(text: str) -> None:
+    """Print a text on stdout; raises `OutputError` as `copy_to_stdout` does."""
+    with _stdout() as stdout:
+        print(text, file=stdout)
+
+
+@contextmanager
+def _stdout() -> Iterator[TextIO]:
     try:
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+        yield sys.stdout
         sys.stdout.flush()
     except BrokenPipeError as error:
         # Python flushes stdout once more when it ends, which would fail as this did.

@@ -92,7 +92,8 @@ class Display:
                 total=event.total_samples,
             )
         elif isinstance(event, Warned):
-            self.line(event.message, "warning")
+            if self._songs > 1:  # a single song says the same when it fails
+                self.line(event.message, "warning")
         else:
             task = self._tasks.pop(event.number, None)
             if task is not None:
