@@ -290,6 +290,6 @@ def test_a_running_watch(folder, tmp_path, random_model, write_song, number, cod
             facts = json.loads(watch.stdout.readline())
             assert (facts["status"], facts["input"]) == ("done", str(folder / f"{name}.wav"))
         watch.send_signal(number)
-        out, err = watch.communicate()
+        out, err = watch.communicate(timeout=60)
     assert (watch.returncode, out) == (code, "")
     assert err == ("stemsplit: interrupted\n" if number == signal.SIGINT else "")
