@@ -1,5 +1,6 @@
 # Everything a developer runs, from a machine with Python, a C++ compiler and make; CI runs the same.
-#   make demo | test | lint | bench | sanitize | clean        PYTHON=python3.12 picks an interpreter
+#   make demo | docs | test | test-browser | test-wheel | lint | bench | sanitize | clean
+#   make PYTHON=python3.12 ... picks an interpreter
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,7 +24,7 @@ export CMAKE_GENERATOR := Ninja
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-python test-cpp lint bench sanitize clean
+.PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench sanitize clean
 
 demo: $(VENV)/.package
 	$(BIN)/stemsplit demo/potassium.ogg -o out
@@ -36,6 +37,14 @@ test-python: $(VENV)/.package $(VENV)/.test
 
 test-cpp: $(VENV)/.tools
 	$(call cpp_tests,build/cpp,)
+
+# The report, in the Chromium that is installed; screenshots stay in build/report/.
+test-browser: $(VENV)/.package $(VENV)/.browser
+	$(BIN)/python -m pytest tests/in_browser.py
+
+# The wheel, in an environment of its own and without a compiler.
+test-wheel: $(VENV)/.package $(VENV)/.test
+	$(BIN)/python -m pytest tests/from_wheel.py
 
 lint: $(VENV)/.package $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -51,6 +60,10 @@ bench: $(VENV)/.package $(VENV)/.bench
 sanitize: $(VENV)/.tools
 	$(call cpp_tests,build/asan,$(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED))
 	$(call cpp_tests,build/tsan,$(CHECKED) -DSTEMSPLIT_SANITIZE=thread)
+
+# The page that says what every command takes, from the commands themselves.
+docs: $(VENV)/.package
+	$(BIN)/python docs/generate_cli.py
 
 clean:
 	rm -rf $(VENV) build out
@@ -74,6 +87,10 @@ $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.package
 	$(PIP_LOCAL) ".[test]"
+	@touch $@
+
+$(VENV)/.browser: pyproject.toml constraints.txt | $(VENV)/.package
+	$(PIP_LOCAL) ".[browser]"
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/.package

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import settings
 # The same examples every time, and no verdict by the clock, which a busy machine fails.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+_OF_THE_LIBRARY = {"STEMSPLIT_NUM_THREADS", "STEMSPLIT_KERNEL"}
 
 Signal = npt.NDArray[np.float32]
 StemMaker = Callable[..., dict[str, Signal]]
@@ -46,6 +49,17 @@ def _make_stems(
         panned = gain * signal
         stems[name] = (0.24 * panned / np.abs(panned).max()).astype(np.float32)
     return stems
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the configuration file and variables of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        for name in os.environ:
+            if name.startswith("STEMSPLIT_") and name not in _OF_THE_LIBRARY:
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -49,13 +49,6 @@ def test_no_arguments_is_help_and_a_usage_error(capfd):
     assert "stemsplit song.wav -o out/" in capfd.readouterr().out
 
 
-def test_version(capfd):
-    import stemsplit
-
-    assert run(["--version"]) == 0
-    assert capfd.readouterr().out == f"stemsplit {stemsplit.__version__}\n"
-
-
 @pytest.mark.parametrize(
     ("name", "sample_rate", "channels", "subtype", "expected"),
     [

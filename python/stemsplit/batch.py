@@ -63,6 +63,8 @@ class SeparateOptions:
         same settings.
     force:
         Replace files that no earlier run made for the song, and skip nothing.
+    report:
+        Write a page about each song, ``output/TRACK.html``.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class SeparateOptions:
     jobs: int = 1
     skip_existing: bool = False
     force: bool = False
+    report: bool = False
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
@@ -94,6 +97,8 @@ class SeparateOptions:
         for option, value in (("--threads", self.threads), ("--jobs", self.jobs)):
             if value is not None and value < 1:
                 raise UsageError(f"bad {option}", got=value, wanted="at least 1")
+        if self.report and self.outputs.format == "stem":
+            raise UsageError("--report needs a file for each stem", got="--format stem")
 
     def facts(self) -> dict[str, Any]:
         """Give the options as the report states them."""
@@ -162,6 +167,10 @@ class Batch:
         from stemsplit.stem_mp4 import check_available
         from stemsplit.store import OutputStore
 
+        if options.report:
+            from stemsplit.page import check_page_extra
+
+            check_page_extra()
         self.options = options
         self.setup: dict[str, float] = {}
         self._on_event = on_event
@@ -261,8 +270,10 @@ class Batch:
                 raise song.problem
             manifest = self._done_before(song)
             if manifest is not None:
-                self._end(number, skipped(song.shown, manifest, self.options.output), reports)
+                done = skipped(song.shown, manifest, self.options.output)
+                self._end(number, self._with_page(song, done), reports)
                 return None
+            self._check_page(song)
             with AudioReader(song.path) as reader:
                 form = self.options.outputs.form(reader.form)
                 return len(self._names) * estimated_bytes(form, reader.likely_frames)
@@ -373,7 +384,7 @@ class Batch:
             on_progress=show,
         )
         outputs = {stem: absolute(path) for stem, path in result.stems.items()}
-        return SongReport(
+        report = SongReport(
             song.shown,
             DONE,
             folder=common_folder(outputs),
@@ -387,6 +398,21 @@ class Batch:
             clipped=result.clipped,
             timings=dict(result.timings),
         )
+        return self._with_page(song, report)
+
+    def _check_page(self, song: Song) -> None:
+        """See, before the work, that nothing of the user's is in the page's place."""
+        if self.options.report:
+            from stemsplit.batch_page import page_path
+
+            page_path(song, self.options)
+
+    def _with_page(self, song: Song, report: SongReport) -> SongReport:
+        if not self.options.report:
+            return report
+        from stemsplit.batch_page import with_page
+
+        return with_page(song, report, self.options, self._card)
 
     def _end(
         self,

@@ -54,6 +54,8 @@ class SongReport:
         Samples cut at full scale by stem.
     timings:
         Seconds by stage.
+    page:
+        The absolute path of the page about it, if one was asked for.
     error:
         None unless it failed.
     """
@@ -70,6 +72,7 @@ class SongReport:
     gain_db: float = 0.0
     clipped: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    page: str | None = None
     error: Failure | None = None
 
 

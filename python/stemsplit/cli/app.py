@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from stemsplit.cli.capture import run_captured
+from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
+from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
+from stemsplit.cli.info import info
+from stemsplit.cli.models import models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
+from stemsplit.cli.watch import watch
+from stemsplit.errors import UsageError
 
-_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion"}
+_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion", "--capture"}
 
 
 class _ImpliedSeparate(TyperGroup):
@@ -25,6 +33,13 @@ class _ImpliedSeparate(TyperGroup):
             args = ["separate", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the options of ``separate`` too, as its name may be missing."""
+        offers: list[Any] = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            offers += self.commands["separate"].shell_complete(ctx, incomplete)
+        return offers
+
 
 app = typer.Typer(
     cls=_ImpliedSeparate,
@@ -33,16 +48,20 @@ app = typer.Typer(
     subcommand_metavar="SONG... | COMMAND",
     epilog="A song that is named like a command: stemsplit ./train -o out/",
 )
-app.command()(separate)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(watch)
+app.command(cls=ConfigurableCommand, epilog=EPILOG)(info)
+app.command()(models)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from stemsplit.cli.version import version_lines
 
-        typer.echo(f"stemsplit {version('stemsplit')}")
+        typer.echo("\n".join(version_lines()))
         raise typer.Exit
 
 
@@ -51,14 +70,28 @@ def describe(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the versions a bug report needs.",
         ),
     ] = False,
+    capture: Annotated[
+        Path | None,
+        typer.Option(
+            "--capture",
+            metavar="FOLDER",
+            help="For hosts that cannot read a program's output: keep it in FOLDER/stdout and "
+            "stderr, and in the end write FOLDER/exit-code. Comes first.",
+        ),
+    ] = None,
 ) -> None:
     """Split songs into stems: "stemsplit song.wav -o out/" does it.
 
     Its command "separate" may be left out, as there; stemsplit separate --help lists its options.
     """
+    if capture is not None:  # run() has taken it from where it belongs
+        raise UsageError("bad --capture", wanted="it to come first, followed by its folder")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -66,4 +99,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments:
         exit_code_of(lambda: app(["--help"], prog_name="stemsplit", standalone_mode=False))
         return 2
+    if arguments[0] == "--capture" and len(arguments) > 2:
+        folder, rest = Path(arguments[1]), arguments[2:]
+        return exit_code_of(lambda: run_captured(folder, lambda: run(rest)))
     return exit_code_of(lambda: app(list(arguments), prog_name="stemsplit", standalone_mode=False))

@@ -52,6 +52,8 @@ def run_command(
             if pipes.is_pipe(output):
                 pipes.check(songs, as_json=reporting.as_json)
                 options = settings(stack.enter_context(pipes.scratch_folder()))
+                if options.report:
+                    raise UsageError("--report needs a folder to write to", got="-o -")
             else:
                 options = settings(output)
             batch = Batch(options, display.show)

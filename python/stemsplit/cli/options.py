@@ -8,6 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from stemsplit import outputs
+from stemsplit.batch import PRECISIONS
+from stemsplit.cli.completion import devices, model_names, one_of, stem_names
+from stemsplit.config import SOURCES
 
 _FILES: Final = "Output files"
 _MODEL: Final = "Model"
@@ -41,6 +44,7 @@ Format = Annotated[
         metavar="FORMAT",
         help=f"{', '.join(outputs.EXTENSIONS)}; stem is one .stem.mp4 for DJ software.",
         rich_help_panel=_FILES,
+        autocompletion=one_of(outputs.EXTENSIONS),
     ),
 ]
 BitDepth = Annotated[
@@ -50,6 +54,7 @@ BitDepth = Annotated[
         metavar="DEPTH",
         help=f"{', '.join(outputs.BIT_DEPTHS)}; source keeps the song's.",
         rich_help_panel=_FILES,
+        autocompletion=one_of(outputs.BIT_DEPTHS),
     ),
 ]
 Filename = Annotated[
@@ -68,6 +73,7 @@ Stems = Annotated[
         metavar="NAME,...",
         help="Write these stems only.",
         rich_help_panel=_FILES,
+        autocompletion=stem_names,
     ),
 ]
 TwoStems = Annotated[
@@ -77,6 +83,7 @@ TwoStems = Annotated[
         metavar="NAME",
         help="Write NAME and no_NAME, the song without it.",
         rich_help_panel=_FILES,
+        autocompletion=one_of(SOURCES),
     ),
 ]
 Residual = Annotated[
@@ -94,6 +101,7 @@ Clip = Annotated[
         metavar="HOW",
         help="If a stem would clip: scale all by one gain, keep the level, or write float.",
         rich_help_panel=_FILES,
+        autocompletion=one_of(outputs.CLIP_POLICIES),
     ),
 ]
 Tags = Annotated[
@@ -110,6 +118,7 @@ Model = Annotated[
         metavar="NAME",
         help="A model's name, or the path of its card.",
         rich_help_panel=_MODEL,
+        autocompletion=model_names,
     ),
 ]
 Device = Annotated[
@@ -120,6 +129,7 @@ Device = Annotated[
         metavar="DEVICE",
         help="auto, cpu, cuda or cuda:N.",
         rich_help_panel=_MODEL,
+        autocompletion=devices,
     ),
 ]
 Soft = Annotated[
@@ -147,6 +157,7 @@ Precision = Annotated[
         metavar="PRECISION",
         help="Of the network: auto, float32, or half (faster).",
         rich_help_panel=_MODEL,
+        autocompletion=one_of(PRECISIONS),
     ),
 ]
 Threads = Annotated[
@@ -173,6 +184,14 @@ Force = Annotated[
         "--force",
         help="Replace files that stemsplit did not make; skip nothing.",
         rich_help_panel=_BATCH,
+    ),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Write a page about each song, FOLDER/SONG.html: spectrograms, levels, players.",
+        rich_help_panel=_REPORT,
     ),
 ]
 Json = Annotated[
@@ -202,3 +221,8 @@ Profile = Annotated[
         rich_help_panel=_REPORT,
     ),
 ]
+
+
+def stem_list(stems: str | None) -> tuple[str, ...] | None:
+    """Give the stems that ``--stems`` names."""
+    return None if stems is None else tuple(name.strip() for name in stems.split(","))

@@ -30,6 +30,7 @@ def separate(
     jobs: options.Jobs = 1,
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
+    report: options.Report = False,
     as_json: options.Json = False,
     log: options.Log = None,
     quiet: options.Quiet = False,
@@ -50,7 +51,7 @@ def separate(
             format=format,
             bit_depth=bit_depth,
             filename=filename,
-            stems=None if stems is None else tuple(name.strip() for name in stems.split(",")),
+            stems=options.stem_list(stems),
             two_stems=two_stems,
             residual=residual,
             clip=clip,
@@ -68,6 +69,7 @@ def separate(
             jobs=jobs,
             skip_existing=skip_existing,
             force=force,
+            report=report,
         )
 
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)

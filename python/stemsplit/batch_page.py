@@ -1,0 +1,92 @@
+"""The page of a song that a batch has separated: where it goes, and what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stemsplit.errors import OutputError
+from stemsplit.files import absolute
+from stemsplit.page import GENERATOR, PageFacts, write_page
+from stemsplit.report import SKIPPED, SongReport
+
+if TYPE_CHECKING:
+    from stemsplit.batch import SeparateOptions
+    from stemsplit.inputs import Song
+    from stemsplit.models import ModelCard
+
+_HEAD_BYTES = 1000
+
+
+def page_path(song: Song, options: SeparateOptions) -> Path:
+    """Give the page's place: beside the song's folder, by its name.
+
+    Raises
+    ------
+    OutputError
+        There is a file that is no page of ours, and no ``--force``.
+    """
+    path = options.output / f"{song.track}.html"
+    if path.exists() and not options.force:
+        try:
+            with path.open("rb") as file:
+                ours = GENERATOR.encode() in file.read(_HEAD_BYTES)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}", got=error.strerror or error) from error
+        if not ours:
+            raise OutputError(
+                f"{path} is there already",
+                got="a file that is no report",
+                remedy="choose another --output, or --force to replace it",
+            )
+    return path
+
+
+def with_page(
+    song: Song, report: SongReport, options: SeparateOptions, card: ModelCard
+) -> SongReport:
+    """Write the page of a song whose stems are there; give its report with the page in it.
+
+    A song that was skipped keeps the page it has.
+
+    Raises
+    ------
+    OutputError, InputError
+        The page cannot be written, or a file not be read.
+    """
+    path = page_path(song, options)
+    if report.status == SKIPPED and path.exists():
+        return dataclasses.replace(report, page=absolute(path))
+    began = time.perf_counter()
+    outputs = {stem: Path(file) for stem, file in report.outputs.items()}
+    facts = PageFacts(song.track, _settings(report, options, card), report.timings)
+    write_page(path, song.path, outputs, facts)
+    took = time.perf_counter() - began
+    return dataclasses.replace(
+        report,
+        page=absolute(path),
+        seconds=report.seconds + took,
+        timings={**report.timings, "page": took},
+    )
+
+
+def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> dict[str, object]:
+    soft = card.soft if options.soft is None else options.soft
+    settings: dict[str, object] = {
+        "song": report.input,
+        "sample rate": f"{report.sample_rate} Hz",
+        "channels": report.channels,
+        "model": f"{card.name} ({card.parameters:,} parameters)",
+        "masks": "soft" if soft else "hard",
+        "format": options.outputs.format,
+        "bit depth": options.outputs.bit_depth,
+        "segment": f"{options.segment_seconds:g} s",
+        "stems' level": f"{report.gain_db:+.2f} dB",
+    }
+    if report.device is not None:  # else the stems were there before
+        settings |= {"device": report.device, "precision": options.precision}
+    for stem, count in report.clipped.items():
+        settings[f"clipped in {stem}"] = f"{count} samples"
+    return settings

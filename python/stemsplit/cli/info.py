@@ -1,0 +1,180 @@
+"""``stemsplit info FILE``: what a file is, and what separating it would write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stemsplit.batch import DEFAULT_TEMPLATE
+from stemsplit.cli import options
+from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
+from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
+
+_BLOCK_SAMPLES = 1 << 17
+_SUBTYPES = {
+    "PCM_16": "16 bit",
+    "PCM_24": "24 bit",
+    "PCM_32": "32 bit",
+    "FLOAT": "32 bit float",
+    "DOUBLE": "64 bit float",
+}
+
+
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A song, as for separate.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where the stems would go; it is not touched."
+        ),
+    ] = None,
+    format: options.Format = "wav",  # the option's name
+    bit_depth: options.BitDepth = "source",
+    filename: options.Filename = DEFAULT_TEMPLATE,
+    stems: options.Stems = None,
+    two_stems: options.TwoStems = None,
+    residual: options.Residual = False,
+    clip: options.Clip = "scale",
+    tags: options.Tags = True,
+    model: options.Model = DEFAULT_MODEL,
+    soft: options.Soft = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say what a file is, and what "stemsplit FILE" would do with these options.
+
+    Nothing is separated or written.
+    """
+    outputs = OutputOptions(
+        format=format,
+        bit_depth=bit_depth,
+        filename=filename,
+        stems=options.stem_list(stems),
+        two_stems=two_stems,
+        residual=residual,
+        clip=clip,
+        tags=tags,
+    )
+    card = read_card(find_card(model))
+    facts = _facts(file)
+    plan = _plan(file, facts, output, outputs, card, soft=card.soft if soft is None else soft)
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "input": facts, "plan": plan}, indent=2))
+    else:
+        _print(facts, plan, clip)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Say what is in the file; raises `InputError` where it is no song."""
+    from stemsplit.audio import AudioReader
+    from stemsplit.files import absolute
+    from stemsplit.tags import read_tags
+
+    with AudioReader(path) as reader:
+        samples = reader.frames
+        if samples is None:  # a stream without a length in its header: only its end tells
+            samples = sum(block.shape[1] for block in reader.blocks(_BLOCK_SAMPLES))
+        return {
+            "path": absolute(path),
+            "bytes": path.stat().st_size,
+            "format": reader.format,
+            "subtype": reader.subtype,
+            "sample_rate": reader.sample_rate,
+            "channels": reader.channels,
+            "samples": samples,
+            "seconds": samples / reader.sample_rate,
+            "tags": read_tags(path).fields,
+        }
+
+
+def _plan(
+    path: Path,
+    facts: Mapping[str, Any],
+    output: Path | None,
+    outputs: OutputOptions,
+    card: ModelCard,
+    *,
+    soft: bool,
+) -> dict[str, Any]:
+    """Say what would be written; raises `StemsplitError` where it could not be."""
+    from stemsplit.inputs import song_name
+    from stemsplit.writer import needed_bytes
+
+    rate, channels = facts["sample_rate"], facts["channels"]
+    form = outputs.form(Form("wav", facts["subtype"], rate, channels))
+    names = outputs.names(card.sources)
+    track, folder = song_name(path), Path(facts["path"]).parent.name or "root"
+    files = outputs.paths(names, track=track, model=card.name, folder=folder)
+    root = output or Path("OUTPUT")
+    return {
+        "model": card.name,
+        "soft": soft,
+        "format": form.format,
+        "subtype": form.subtype,
+        "outputs": {name: str(root / file) for name, file in files.items()},
+        "bytes": needed_bytes(form, len(names), outputs.clip, facts["samples"]),
+        "done_before": output is not None and _is_done(path, output, track, outputs, card, soft),
+    }
+
+
+def _is_done(
+    path: Path, output: Path, track: str, outputs: OutputOptions, card: ModelCard, soft: bool
+) -> bool:
+    from stemsplit.manifest import song_settings
+    from stemsplit.store import OutputStore
+
+    manifest = OutputStore(output).manifest(track)
+    return (
+        manifest is not None
+        and manifest.matches(song_settings(card, soft, outputs))
+        and manifest.complete(output)
+        and manifest.input.unchanged(path)
+    )
+
+
+def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    minutes, seconds = divmod(facts["seconds"], 60)
+    depth = plan["format"].upper()
+    if plan["subtype"] in BIT_DEPTHS.values() or plan["subtype"] in _SUBTYPES:
+        depth += f", {_SUBTYPES[plan['subtype']]}"
+    rows = [
+        ("file", facts["path"]),
+        ("holds", f"{facts['format']}, {facts['subtype']}, {facts['bytes'] / 1e6:.1f} MB"),
+        ("sound", f"{facts['sample_rate']} Hz, {_channels(facts['channels'])}"),
+        ("length", f"{minutes:.0f}:{seconds:05.2f} ({facts['samples']} samples)"),
+        *((name, ", ".join(values)) for name, values in facts["tags"].items()),
+        ("", ""),
+        ("model", f"{plan['model']}, {'soft' if plan['soft'] else 'hard'} masks"),
+        ("stems", f"{depth}, with the rate, channels and length of the song"),
+        ("clipping", _CLIPPING[clip]),
+        ("space", f"about {plan['bytes'] / 1e6:.1f} MB while it works"),
+        *(("writes", path) for path in dict.fromkeys(plan["outputs"].values())),
+    ]
+    if plan["done_before"]:
+        rows.append(("", "done before, with these settings: --skip-existing would leave it out"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in rows:
+        printable = str(text).encode(errors="backslashreplace").decode()
+        table.add_row(heading, escape(printable))
+    Console().print(table, highlight=False, soft_wrap=True)
+
+
+_CLIPPING = {
+    "scale": "if a stem would clip, all get one common gain",
+    "keep": "the level is kept; what is beyond full scale is cut and counted",
+    "float": "if a stem would clip, all are written as float",
+}
+
+
+def _channels(channels: int) -> str:
+    words = {1: "mono", 2: "stereo"}
+    return words.get(channels, f"{channels} channels, one mask for all")

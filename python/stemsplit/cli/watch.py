@@ -1,0 +1,190 @@
+"""``stemsplit watch FOLDER``: separates what is put into a folder, as long as it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions, SongEnded
+from stemsplit.cli import options, pipes
+from stemsplit.cli.process import tune_process
+from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
+from stemsplit.models import DEFAULT_MODEL
+from stemsplit.outputs import OutputOptions
+from stemsplit.report import FAILED, SKIPPED
+
+if TYPE_CHECKING:
+    from stemsplit.batch import Event
+    from stemsplit.cli.progress import Display
+    from stemsplit.inputs import Song
+    from stemsplit.report import BatchReport
+    from stemsplit.watch import FolderWatch
+
+_RETRY_SECONDS = 60.0
+_RETRIED = {OutputError.exit_code, NoSpaceError.exit_code}
+
+
+def watch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Watched with all folders in it.")
+    ],
+    output: options.Output,
+    settle: Annotated[
+        float,
+        typer.Option(
+            "--settle",
+            metavar="SECONDS",
+            help="How long a file must not have changed to be taken for complete.",
+        ),
+    ] = 3.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when all that is there is done.")
+    ] = False,
+    format: options.Format = "wav",  # the option's name
+    bit_depth: options.BitDepth = "source",
+    filename: options.Filename = DEFAULT_TEMPLATE,
+    stems: options.Stems = None,
+    two_stems: options.TwoStems = None,
+    residual: options.Residual = False,
+    clip: options.Clip = "scale",
+    tags: options.Tags = True,
+    model: options.Model = DEFAULT_MODEL,
+    device: options.Device = "auto",
+    soft: options.Soft = None,
+    segment: options.Segment = SEGMENT_SECONDS,
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    jobs: options.Jobs = 1,
+    report: options.Report = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON on stdout for each song.")
+    ] = False,
+    log: options.Log = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Separate every song that is put into a folder, until Ctrl-C.
+
+    A song is begun when its file has not changed for some seconds. What is done already, by this
+    or an earlier run, is not done again; a file that changes is. Stems that end up in the folder
+    are no songs.
+    """
+    from stemsplit.cli.progress import Display  # rich, which only this needs
+
+    with Display(quiet=quiet, log=log) as display:
+        try:
+            display.check()
+            _check(folder, output, settle)
+            batch = Batch(
+                SeparateOptions(
+                    output=output,
+                    outputs=OutputOptions(
+                        format=format,
+                        bit_depth=bit_depth,
+                        filename=filename,
+                        stems=options.stem_list(stems),
+                        two_stems=two_stems,
+                        residual=residual,
+                        clip=clip,
+                        tags=tags,
+                    ),
+                    model=model,
+                    device=device,
+                    precision=precision,
+                    threads=threads,
+                    soft=soft,
+                    segment_seconds=segment,
+                    jobs=jobs,
+                    skip_existing=True,
+                    report=report,
+                ),
+                lambda event: _show(event, display),
+            )
+            with _sigterm_kept():
+                return _watch(folder, settle, batch, display, once=once, as_json=as_json)
+        except StemsplitError as error:
+            display.error(str(error))
+            return error.exit_code
+
+
+def _check(folder: Path, output: Path, settle: float) -> None:
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}", remedy="make it first")
+    if pipes.is_pipe(output):
+        raise UsageError("watch needs a folder to write to", got="-o -")
+    if not 0 <= settle < 86_400:
+        raise UsageError("bad --settle", got=settle, wanted="seconds, 0 or more")
+
+
+def _watch(
+    folder: Path, settle: float, batch: Batch, display: Display, *, once: bool, as_json: bool
+) -> int:
+    """Separate what is ready, for ever or until all is done; give the exit code."""
+    from stemsplit.watch import FolderWatch, looks
+
+    tune_process()
+    batch.load()  # a model or device that cannot be had shows now, not with the first song
+    watched = FolderWatch(folder, batch.options.output, settle=settle)
+    display.line(f"watching {folder}; Ctrl-C ends it")
+    code, present = 0, True
+    for songs in looks(watched):
+        if watched.present is not present:
+            present = watched.present
+            text = "is there again" if present else "is gone; waiting until it is there again"
+            display.line(f"{folder} {text}", "info" if present else "warning")
+        if songs:
+            done = batch.run(songs)
+            code = code or done.exit_code
+            if as_json:
+                for song in done.songs:
+                    print(json.dumps(dataclasses.asdict(song)), flush=True)
+            if done.error is not None:
+                return done.exit_code
+            if not once:
+                _try_again(songs, done, watched)
+        if once and present and not watched.waiting:
+            break
+    return code
+
+
+def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -> None:
+    """Keep in mind what failed for a reason that may pass without a change of the song."""
+    for song, result in zip(songs, done.songs, strict=True):
+        if result.status == FAILED and result.error is not None:
+            if not song.path.exists():
+                watched.again(song, 0)
+            elif result.error.exit_code in _RETRIED:
+                watched.again(song, _RETRY_SECONDS)
+
+
+def _show(event: Event, display: Display) -> None:
+    """Show what happens; that all of yesterday's songs are done needs no line each."""
+    if not (isinstance(event, SongEnded) and event.report.status == SKIPPED):
+        display.show(event)
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """End by SIGTERM with its own code: watchfiles turns every signal's exception into Ctrl-C's."""
+    received = []
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if received:
+            raise SystemExit(128 + received[0]) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

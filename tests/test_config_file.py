@@ -1,0 +1,177 @@
+"""The configuration file and STEMSPLIT_*: who wins, and what is refused."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated
+
+import pytest
+import typer
+
+from stemsplit.cli import config_file
+from stemsplit.cli.app import app, run
+from stemsplit.cli.config_file import ConfigurableCommand, config_path, variable_name
+from stemsplit.cli.errors import exit_code_of
+from stemsplit.cli.separate import separate
+
+GOT: dict[str, object] = {}
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Write the configuration file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def write(text):
+        config_path().parent.mkdir(parents=True, exist_ok=True)
+        config_path().write_text(text)
+
+    return write
+
+
+@pytest.fixture
+def command():
+    """Run a command that has options of every type; give what it got."""
+
+    def separate(
+        songs: Annotated[list[str], typer.Argument()],
+        output: Annotated[str, typer.Option("--output", "-o")],
+        bit_depth: Annotated[str, typer.Option("--bit-depth", "-b")] = "source",
+        segment: Annotated[float, typer.Option("--segment")] = 10.0,
+        jobs: Annotated[int | None, typer.Option("-j", "--jobs")] = None,
+        stems: Annotated[list[str] | None, typer.Option("--stems")] = None,
+        soft: Annotated[bool, typer.Option("--soft/--hard")] = False,
+    ) -> None:
+        GOT.update(locals())
+
+    def watch(
+        folder: str,
+        output: Annotated[str, typer.Option("--output", "-o")],
+        jobs: Annotated[int | None, typer.Option("-j", "--jobs")] = None,
+        settle: Annotated[float, typer.Option("--settle")] = 2.0,
+    ) -> None:
+        GOT.update(locals())
+
+    bench = typer.Typer()
+    for function in (separate, watch):
+        bench.command(cls=ConfigurableCommand)(function)
+
+    def call(*arguments):
+        GOT.clear()
+        code = exit_code_of(lambda: bench(list(arguments), standalone_mode=False))
+        return GOT if code == 0 else code
+
+    return call
+
+
+def test_the_place_of_the_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert config_path() == tmp_path / "stemsplit" / "config.toml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for unusable in ("", "relative/folder"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", unusable)
+        assert config_path() == tmp_path / ".config" / "stemsplit" / "config.toml"
+
+
+def test_who_wins(command, config, monkeypatch):
+    line = ("separate", "song", "-o", "out")
+    assert command(*line)["segment"] == 10
+    config("segment = 5")
+    assert command(*line)["segment"] == 5
+    assert command(*line, "--no-config")["segment"] == 10
+    monkeypatch.setenv("STEMSPLIT_SEGMENT", "4")
+    assert command(*line)["segment"] == 4
+    assert command(*line, "--no-config")["segment"] == 4
+    assert command(*line, "--segment", "3")["segment"] == 3
+
+
+def test_every_type_and_a_required_option(command, config, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config(
+        'output = "~/Stems"\nbit-depth = "24"\nsegment = 5.5\njobs = 2\n'
+        'stems = ["vocals", "drums"]\nsoft = true\n'
+    )
+    got = command("separate", "song")
+    assert got == {
+        "songs": ["song"],
+        "output": str(tmp_path / "Stems"),
+        "bit_depth": "24",
+        "segment": 5.5,
+        "jobs": 2,
+        "stems": ["vocals", "drums"],
+        "soft": True,
+    }
+    assert command("separate", "song", "--hard")["soft"] is False
+
+
+def test_variables_of_every_type(command, config, monkeypatch):
+    config("")
+    for name, value in {"OUTPUT": "out", "BIT_DEPTH": "16", "JOBS": "3", "SOFT": "1"}.items():
+        monkeypatch.setenv(f"STEMSPLIT_{name}", value)
+    got = command("separate", "song")
+    assert (got["output"], got["bit_depth"], got["jobs"], got["soft"]) == ("out", "16", 3, True)
+
+
+def test_a_command_takes_the_shared_keys_it_has_and_its_own_table(command, config):
+    config('output = "out"\nbit-depth = "16"\njobs = 2\n[watch]\nsettle = 1\njobs = 4\n')
+    got = command("watch", "folder")
+    assert got == {"folder": "folder", "output": "out", "jobs": 4, "settle": 1.0}
+    assert command("separate", "song")["jobs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("bit_depth = 16", 2, "got bit_depth; did you mean bit-depth?"),
+        ("colour = 1", 2, "got colour; see stemsplit separate --help"),
+        ("settle = 1", 2, "unknown key in "),
+        ("[watch]\nsegment = 1", 2, "config.toml [watch]: got segment"),
+        ("watch = 1", 2, "got 1, wanted [watch]"),
+        ('segment = "ten"', 2, "bad segment in "),
+        ("bit-depth = 16", 2, "got 16, wanted a string"),
+        ("jobs = true", 2, "got True, wanted a whole number"),
+        ("jobs = 1.5", 2, "got 1.5, wanted a whole number"),
+        ("soft = 1", 2, "got 1, wanted true or false"),
+        ("stems = [1]", 2, "got 1, wanted a string"),
+        ("segment = ", 66, "wanted TOML; correct it, or pass --no-config"),
+    ],
+)
+def test_what_is_refused(command, config, capfd, text, code, message):
+    config(text)
+    assert command("separate", "song", "-o", "out") == code
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
+    assert str(config_path()) in err
+    assert isinstance(command("separate", "song", "-o", "out", "--no-config"), dict)
+
+
+def test_a_bad_variable_is_named(command, config, monkeypatch, capfd):
+    config("")
+    monkeypatch.setenv("STEMSPLIT_SEGMENT", "ten")
+    assert command("separate", "song", "-o", "out") == 2
+    assert " (from STEMSPLIT_SEGMENT); see " in capfd.readouterr().err
+    assert command("separate", "song", "-o", "out", "--segment", "ten") == 2
+    assert "STEMSPLIT" not in capfd.readouterr().err
+
+
+def test_help_says_the_rule_and_not_each_variable(capfd):
+    assert run(["separate", "--help"]) == 0
+    out = capfd.readouterr().out
+    assert "config.toml" in out
+    assert out.count("STEMSPLIT_") == 1
+
+
+def test_every_option_of_separate_has_a_variable_and_a_key():
+    commands = config_file.configurable_commands(typer.main.get_command(app))
+    options = commands["separate"].options()
+    taken = {option.name for option in options.values()}
+    assert taken == set(inspect.signature(separate).parameters) - {"songs"}
+    for key, option in options.items():
+        assert option.envvar == variable_name(key)
+
+
+def test_the_command_reads_it(config, capfd, write_song):
+    config('device = "gpu"\noutput = "out"')
+    assert run([str(write_song(seconds=0.1))]) == 2
+    assert "got gpu" in capfd.readouterr().err

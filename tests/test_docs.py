@@ -1,0 +1,42 @@
+"""The pages in docs/: generated ones are current, links lead somewhere, examples parse."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from stemsplit.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_command_line_s_page_is_current():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == generate["document"](), "run make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_examples_exist(page):
+    group = typer.main.get_command(app)
+    for line in re.findall(r"^(?:.*/)?stemsplit (.+)$", page.read_text("utf-8"), re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        if words and words[0] not in ("--capture", "[SONG...", "[OPTIONS]"):
+            command = group.commands.get(words[0], group.commands["separate"])
+            known = {name for p in (*command.params, *group.params) for name in (*p.opts,
+                     *p.secondary_opts)}  # fmt: skip
+            used = {word for word in words if re.match("--?[a-z]", word)}
+            assert used <= known, line

@@ -1,0 +1,82 @@
+"""stemsplit info: what it says of a file, and that separating does what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from stemsplit.cli.app import run
+
+
+@pytest.fixture
+def info(capfd, random_model):
+    def info(*arguments):
+        line = ["info", *map(str, arguments), "-m", str(random_model), "--no-config"]
+        code = run(line)
+        out, err = capfd.readouterr()
+        assert (code, err) == (0, "")
+        return json.loads(out) if "--json" in arguments else out
+
+    return info
+
+
+def test_for_people(info, write_song):
+    song = write_song("song.flac", 1.5, sample_rate=48_000, channels=1, subtype="PCM_24")
+    out = info(song)
+    for words in ("FLAC, PCM_24", "48000 Hz, mono", "0:01.50 (72000 samples)", "random, hard"):
+        assert words in out
+    assert "WAV, 24 bit" in out
+    assert out.count("writes") == 4
+    assert "OUTPUT/song/vocals.wav" in out
+
+
+def test_it_writes_nothing(info, write_song, tmp_path):
+    song = write_song(seconds=0.1)
+    info(song, "-o", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [song]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-f", "flac", "--two-stems", "vocals"],
+        ["--stems", "bass,drums", "--residual", "--filename", "{folder}/{stem} of {track}.{ext}"],
+        ["-f", "stem"],
+    ],
+)
+def test_separating_does_what_it_says(info, write_song, random_model, tmp_path, arguments, capfd):
+    song = write_song(seconds=0.3, channels=2)
+    where = ["-o", str(tmp_path / "out"), *arguments]
+    plan = info(song, *where, "--json")["plan"]
+    assert plan["done_before"] is False
+    assert run([str(song), *where, "-m", str(random_model), "--no-config", "--json"]) == 0
+    done = json.loads(capfd.readouterr().out)["songs"][0]
+    assert done["outputs"] == plan["outputs"]
+    for path in done["outputs"].values():
+        assert Path(path).is_file()
+    if plan["format"] != "stem":
+        assert {soundfile.info(p).subtype for p in done["outputs"].values()} == {plan["subtype"]}
+    assert info(song, *where, "--json")["plan"]["done_before"] is True
+    assert info(song, *where, "--soft", "--json")["plan"]["done_before"] is False
+
+
+def test_the_facts(info, write_song):
+    song = write_song("song.mp3", 0.5, sample_rate=44_100)
+    facts = info(song, "--json")["input"]
+    assert (facts["path"], facts["bytes"]) == (str(song), song.stat().st_size)
+    assert (facts["sample_rate"], facts["channels"], facts["samples"]) == (44_100, 2, 22_050)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["missing.wav"], 66), (["song.wav", "-f", "mp4"], 2), (["song.wav", "--stems", "piano"], 2)],
+)
+def test_errors_are_those_of_separating(write_song, monkeypatch, tmp_path, capfd, arguments, code):
+    write_song(seconds=0.1)
+    monkeypatch.chdir(tmp_path)
+    assert run(["info", *arguments]) == code
+    assert capfd.readouterr().err.count("\n") == 1
