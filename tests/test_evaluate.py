@@ -62,6 +62,7 @@ class FakeSeparator:
 
     name = "fake"
     parameters = 1234
+    device = "cpu"
     card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"), soft=False)
 
     def __init__(self, _model="fake", _device="cpu", *, channels=1, precision="auto"):
@@ -236,7 +237,9 @@ def test_a_mono_mixture_of_stereo_stems(tmp_path):
 
 
 def test_a_model_of_other_sources(collection, monkeypatch):
-    monkeypatch.setattr(FakeSeparator, "card", SimpleNamespace(sources=("vocals", "piano"), soft=False))
+    monkeypatch.setattr(
+        FakeSeparator, "card", SimpleNamespace(sources=("vocals", "piano"), soft=False)
+    )
     with pytest.raises(ModelError, match="got a model of vocals, piano"):
         evaluate(collection, FakeSeparator())
 

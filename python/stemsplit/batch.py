@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from stemsplit.manifest import Manifest
     from stemsplit.separate import Progress, Separator
 
-SEGMENT_SECONDS = 10.0  # as stemsplit.pipeline has it, whose import would bring torch
+SEGMENT_SECONDS = 20.0  # as stemsplit.pipeline has it, whose import would bring torch
 DEFAULT_TEMPLATE = "{track}/{stem}.{ext}"
 PRECISIONS = ("auto", "float32", "half")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "paper"
+DEFAULT_MODEL = "tiny"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from stemsplit.scheme import Scheme
 
 Audio = npt.NDArray[np.float32]
 
-SEGMENT_SECONDS = 10.0
+SEGMENT_SECONDS = 20.0
 _BLOCKS_AHEAD = 4
 
 

@@ -119,7 +119,12 @@ def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:
         if row.startswith("model")
     }
     path = find_card(model)
-    validation = {"collection": collection, "tracks": len(evaluation.tracks), "figures": figures}
+    validation = {
+        "collection": collection,
+        "tracks": len(evaluation.tracks),
+        "speed": facts["speed"],
+        "figures": figures,
+    }
     write_card(dataclasses.replace(read_card(path), validation=validation), path)
 
 
@@ -145,7 +150,8 @@ def _table(evaluation: Evaluation) -> Table:
     seconds = sum(track.seconds for track in evaluation.tracks)
     table = Table(
         title=f"{escape(evaluation.model)}: {evaluation.parameters:,} parameters, "
-        f"{count} track{'s' if count > 1 else ''}, {seconds / 60:.1f} min",
+        f"{count} track{'s' if count > 1 else ''}, {seconds / 60:.1f} min, separated in "
+        f"{evaluation.speed:.0f} × real time on {evaluation.device}",
         caption=_CAPTION,
         caption_justify="left",
         box=box.SIMPLE_HEAD,

@@ -52,6 +52,9 @@ def _rows(path: Path, card: ModelCard) -> list[tuple[str, str]]:
     size = _size(path)
     weight = f", {size / 1e6:.1f} MB" if size is not None else ", weights missing"
     rows.append(("size", f"{card.parameters:,} parameters{weight}"))
+    speed = card.validation.get("speed")
+    if isinstance(speed, Mapping) and isinstance(speed.get("times_real_time"), (int, float)):
+        rows.append(("speed", f"{speed['times_real_time']:.0f} × real time on {speed['device']}"))
     rows.append(("masks", "soft" if card.soft else "hard unless --soft"))
     rows.extend(_quality(card))
     rows.append(("licence", card.licence))
