@@ -279,7 +279,7 @@ void Synthesis::run(const SpectrumView<const Complex>& spectrum, const MaskView*
     const std::size_t frames = spectrum.frames, pairs = pairs_.size();
     const auto helpers = static_cast<std::size_t>(std::max(threads, 1));
     // Chunks after the first repeat up to n_fft / hop_length frames: long ones waste little.
-    std::size_t length = frames;
+    std::size_t length = std::max<std::size_t>(frames, 1);
     if (helpers > 1) {
         const std::size_t reach = geometry_.n_fft / geometry_.hop_length + 1;
         length = std::max({frames / (4 * helpers) + 1, 4 * reach, kLeastFrames});

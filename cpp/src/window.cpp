@@ -15,7 +15,7 @@ namespace stemsplit {
 std::vector<float> hann_window(std::size_t n) {
     std::vector<float> window(n);
     const double turn = 2 * std::numbers::pi / static_cast<double>(n);
-    for (std::size_t i = 0; i <= n / 2; ++i) {
+    for (std::size_t i = 0; i < n && i <= n / 2; ++i) {
         window[i] = static_cast<float>(0.5 - 0.5 * std::cos(turn * static_cast<double>(i)));
         if (i) window[n - i] = window[i];
     }
