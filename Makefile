@@ -1,5 +1,5 @@
 # Everything a developer runs, from a machine with Python, a C++ compiler and make; CI runs the same.
-#   make demo | docs | test | test-browser | test-wheel | lint | bench | sanitize | clean
+#   make demo | docs | test | test-browser | test-wheel | lint | bench | sanitize | fuzz | clean
 #   make PYTHON=python3.12 ... picks an interpreter
 
 PYTHON ?= python3
@@ -18,13 +18,16 @@ CTEST := $(BIN)/ctest --output-on-failure --test-dir
 # Assertions on; optimised little, which compiles sooner and tests as fast.
 CHECKED := -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g"
 ADDRESS_UNDEFINED := address,undefined
+CLANGXX ?= clang++
+FUZZ_SECONDS ?= 60
 
 export CMAKE_GENERATOR := Ninja
 # Threads that spin while they wait make tests crawl on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench sanitize clean
+.PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench sanitize \
+	sanitize-python fuzz clean
 
 demo: $(VENV)/.package
 	$(BIN)/stemsplit demo/potassium.ogg -o out
@@ -57,13 +60,40 @@ bench: $(VENV)/.package $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py
 
 # The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
-sanitize: $(VENV)/.tools
+sanitize: $(VENV)/.tools sanitize-python
 	$(call cpp_tests,build/asan,$(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED))
 	$(call cpp_tests,build/tsan,$(CHECKED) -DSTEMSPLIT_SANITIZE=thread)
 
 # The page that says what every command takes, from the commands themselves.
 docs: $(VENV)/.package
 	$(BIN)/python docs/generate_cli.py
+
+# The tests of the extension from Python, under AddressSanitizer and UBSan. Python never frees all
+# it has, so leaks are not looked for here; a test counts them. AddressSanitizer ends a process that
+# asks for too much memory, and keeps what is freed: two tests make no sense under it.
+sanitize-python: $(VENV)/.test
+	$(BIN)/cmake -S . -B build/asan-python $(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED) \
+		-DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) --log-level=WARNING
+	$(BIN)/cmake --build build/asan-python
+	rm -rf build/asan-python/stage
+	$(BIN)/cmake --install build/asan-python --prefix build/asan-python/stage > /dev/null
+	cp python/stemsplit/*.py build/asan-python/stage/stemsplit/
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/asan-python/stage \
+		$(BIN)/python -m pytest -q -p no:cacheprovider -k "not beyond_memory and not leak" \
+		tests/test_dsp*.py
+
+# Seeks inputs that break the core, FUZZ_SECONDS for each entry point; needs clang with libFuzzer.
+fuzz: $(VENV)/.tools
+	$(BIN)/cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=$(CLANGXX) -DSTEMSPLIT_FUZZ=ON \
+		-DSTEMSPLIT_PYTHON=OFF $(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED) \
+		--log-level=WARNING
+	$(BIN)/cmake --build build/fuzz
+	for entry in stft istft stft_stream istft_stream; do \
+		mkdir -p build/fuzz/corpus/$$entry && build/fuzz/cpp/fuzz/fuzz_$$entry \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/$$entry- build/fuzz/corpus/$$entry || exit 1; done
 
 clean:
 	rm -rf $(VENV) build out

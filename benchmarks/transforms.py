@@ -25,6 +25,10 @@ import numpy as np
 from stemsplit import dsp
 from transforms_rivals import Rival, installed
 
+# Threads that spin after their turn would take the CPU from the next contender's; read when a rival
+# is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 SAMPLE_RATE = 44100
 STEMS = 4
 HERE = Path(__file__).parent

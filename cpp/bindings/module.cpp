@@ -55,8 +55,10 @@ py::array stft_array(const py::object& x, std::size_t n_fft, std::size_t hop_len
     const auto result =
         spectrum_output(out, signal.view.channels, geometry.frames(signal.view.samples),
                         geometry.bins(), {signal.array});
-    const py::gil_scoped_release unlocked;
-    stft(analysis, signal.view, result.view, threads);
+    {
+        const py::gil_scoped_release unlocked;
+        stft(analysis, signal.view, result.view, threads);
+    }
     return result.array;
 }
 
@@ -81,8 +83,10 @@ py::array istft_array(const py::object& spec, const py::object& masks, std::size
                               find_kernel(kernel));
     check_cover(synthesis, 0, length, spectrum.view.frames);
     const auto result = stems_output(out, stems, spectrum.view.channels, length, inputs);
-    const py::gil_scoped_release unlocked;
-    istft(synthesis, spectrum.view, gains ? &gains->view : nullptr, result.view, threads);
+    {
+        const py::gil_scoped_release unlocked;
+        istft(synthesis, spectrum.view, gains ? &gains->view : nullptr, result.view, threads);
+    }
     return result.array;
 }
 
@@ -111,8 +115,10 @@ class PyStftStream {
             const auto signal = signal_input(block, "block");
             check_stream_channels("block", signal.view.channels, stream_.channels());
             const auto result = output(stream_.ready(signal.view.samples));
-            const py::gil_scoped_release unlocked;
-            stream_.process(signal.view, result.view, threads_);
+            {
+                const py::gil_scoped_release unlocked;
+                stream_.process(signal.view, result.view, threads_);
+            }
             return result.array;
         });
     }
@@ -120,8 +126,10 @@ class PyStftStream {
     py::array finish() {
         return locked(mutex_, [&] {
             const auto result = output(stream_.remaining());
-            const py::gil_scoped_release unlocked;
-            stream_.finish(result.view, threads_);
+            {
+                const py::gil_scoped_release unlocked;
+                stream_.finish(result.view, threads_);
+            }
             return result.array;
         });
     }
@@ -161,8 +169,11 @@ class PyIstftStream {
             check_bins("spec", spectrum.view.bins, stream_.geometry());
             const auto gains = masks_for(masks, spectrum.view);
             const auto result = output(stream_.ready(spectrum.view.frames));
-            const py::gil_scoped_release unlocked;
-            stream_.process(spectrum.view, gains ? &gains->view : nullptr, result.view, threads_);
+            {
+                const py::gil_scoped_release unlocked;
+                stream_.process(spectrum.view, gains ? &gains->view : nullptr, result.view,
+                                threads_);
+            }
             return result.array;
         });
     }
@@ -171,8 +182,10 @@ class PyIstftStream {
         return locked(mutex_, [&] {
             check_samples(length, "length");
             const auto result = output(stream_.remaining(length));
-            const py::gil_scoped_release unlocked;
-            stream_.finish(result.view);
+            {
+                const py::gil_scoped_release unlocked;
+                stream_.finish(result.view);
+            }
             return result.array;
         });
     }

@@ -18,6 +18,7 @@ namespace {
 struct Plan {
     PlanView view;
     AlignedFloats tables[kMaxPasses];
+    std::vector<std::uint32_t> order;
 };
 
 int log2_of(std::size_t n) {
@@ -53,20 +54,43 @@ AlignedFloats twiddles(std::size_t stride, std::size_t radix, std::size_t lanes)
     return table;
 }
 
+// Where the first pass leaves each of its spectra, so that every later pass finds its legs in the
+// places of its results: at the digits of its number, reversed. The last digit counts legs of the
+// last pass, which are padded apart.
+std::vector<std::uint32_t> digit_reversal(const PlanView& plan) {
+    const auto first = static_cast<std::size_t>(plan.passes[0].radix);
+    std::vector<std::uint32_t> order(plan.n / first);
+    for (std::size_t p = 0; p < order.size(); ++p) {
+        std::size_t rest = p, below = order.size(), offset = 0, weight = 2 * first;
+        for (int i = 1; i < plan.pass_count; ++i) {
+            const auto radix = static_cast<std::size_t>(plan.passes[i].radix);
+            below /= radix;
+            offset += rest / below * (i + 1 < plan.pass_count ? weight : plan.leg_pitch);
+            rest %= below;
+            weight *= radix;
+        }
+        order[p] = static_cast<std::uint32_t>(offset);
+    }
+    return order;
+}
+
 std::unique_ptr<Plan> build(const Kernel& kernel, std::size_t n) {
     const int log2_n = log2_of(n);
     std::size_t lanes = static_cast<std::size_t>(kernel.max_lanes);
     if (lanes * lanes > n) lanes /= 2;
     auto plan = std::make_unique<Plan>();
-    plan->view = {n, static_cast<int>(lanes), 0, {}};
+    plan->view = {n, static_cast<int>(lanes), 0, {}, 0, nullptr};
     std::size_t stride = 1;
     for (int log2_radix : factor(log2_n, log2_of(lanes), kernel.max_log2_radix)) {
         const std::size_t radix = std::size_t{1} << log2_radix;
         const int pass = plan->view.pass_count++;
         if (pass > 0) plan->tables[pass] = twiddles(stride, radix, lanes);
         plan->view.passes[pass] = {static_cast<int>(radix), stride, plan->tables[pass].get()};
+        plan->view.leg_pitch = Carver::padded(2 * stride);
         stride *= radix;
     }
+    plan->order = digit_reversal(plan->view);
+    plan->view.order = plan->order.data();
     return plan;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -13,23 +14,12 @@
 namespace stemsplit {
 namespace {
 
-// Frames summed before their samples are written out.
-constexpr std::size_t kMaxBlockFrames = 16;
-
-std::vector<OutputPair> pair_outputs(std::size_t stems, std::size_t channels) {
-    std::vector<OutputPair> pairs;
-    for (std::size_t s = 0; s < stems; ++s) {
-        for (std::size_t c = 0; c + 1 < channels; c += 2) pairs.push_back({s, c, s, c + 1, true});
-    }
-    if (channels % 2) {
-        const std::size_t c = channels - 1;
-        for (std::size_t s = 0; s < stems; s += 2) {
-            const bool has_b = s + 1 < stems;
-            pairs.push_back({s, c, has_b ? s + 1 : s, c, has_b});
-        }
-    }
-    return pairs;
-}
+// Frames turned round at a time where their bins do not lie side by side: a cache line of masks.
+constexpr std::size_t kTurnedFrames = kLineFloats;
+// Frames added before the sums are moved back to the start of their rows.
+constexpr std::size_t kSumFrames = 8;
+// Frames a task takes at least.
+constexpr std::size_t kLeastFrames = 16;
 
 // Frames [begin, begin + count) as rows of contiguous bins: in place where they are, else copied
 // in tiles that keep both sides in cache.
@@ -69,8 +59,9 @@ class Rows {
         return copies_ + (c * count_ + f) * pitch(view_);
     }
 
-    // Elements from a row to the next in memory; 0 for copies, which are in cache anyway.
-    Stride next() const { return view_.bin_stride == 1 ? view_.frame_stride : 0; }
+    // Elements from a row to the one after the next in memory, which is to be prefetched; 0 for
+    // copies, which are in cache anyway.
+    Stride ahead() const { return view_.bin_stride == 1 ? 2 * view_.frame_stride : 0; }
 
   private:
     static std::size_t pitch(const SpectrumView<const T>& view) {
@@ -84,9 +75,25 @@ class Rows {
 
 }  // namespace
 
+OutputPairs::OutputPairs(std::size_t stems, std::size_t channels)
+    : stems_(stems),
+      channels_(channels),
+      even_(checked_product(stems, channels / 2)),
+      odd_(channels % 2 ? (stems + 1) / 2 : 0) {}
+
+OutputPair OutputPairs::operator[](std::size_t pair) const {
+    if (pair < even_) {
+        const std::size_t stem = pair / (channels_ / 2), channel = pair % (channels_ / 2) * 2;
+        return {stem, channel, stem, channel + 1, true};
+    }
+    const std::size_t stem = 2 * (pair - even_);
+    const bool has_b = stem + 1 < stems_;
+    return {stem, channels_ - 1, has_b ? stem + 1 : stem, channels_ - 1, has_b};
+}
+
 Carry::Carry(std::size_t outputs, const Geometry& geometry)
     : pitch_(Carver::padded(geometry.n_fft + geometry.hop_length)),
-      data_(allocate_floats(outputs * pitch_)) {
+      data_(allocate_floats(checked_product(outputs, pitch_))) {
     std::fill_n(data_.get(), outputs * pitch_, 0.0F);
 }
 
@@ -97,10 +104,12 @@ Synthesis::Synthesis(Geometry geometry, const std::vector<float>& window, std::s
       plan_(&plan_for(kernel, geometry.n_fft)),
       scaled_window_(allocate_floats(geometry.n_fft)),
       squares_(window, geometry.hop_length),
-      pairs_(pair_outputs(stems, channels)) {
-    const auto n = static_cast<float>(geometry.n_fft);
-    std::transform(window.begin(), window.end(), scaled_window_.get(),
-                   [n](float w) { return w / n; });
+      pairs_(stems, channels) {
+    const auto n = static_cast<double>(geometry.n_fft);
+    for (std::size_t i = 0; i < geometry.n_fft; ++i) {
+        const double w = static_cast<double>(window[i]) / (n * squares_.steady(i));
+        scaled_window_[i] = static_cast<float>(w);
+    }
 }
 
 std::size_t Synthesis::final_samples(std::size_t frames) const {
@@ -128,125 +137,127 @@ class Synthesis::Chunk {
           job_(job),
           n_(owner.geometry_.n_fft),
           hop_(owner.geometry_.hop_length),
-          block_frames_(std::clamp<std::size_t>(n_ / hop_, 1, kMaxBlockFrames)),
           first_pair_(first_pair),
           last_pair_(last_pair),
-          pitch_(Carver::padded(n_ + block_frames_ * hop_)) {
-        const std::size_t rows = 2 * (last_pair - first_pair);
-        std::size_t mask_floats = 0;
-        if (job.masks) {
-            mask_floats = Carver::padded(Rows<float>::floats(job.masks->stem(0), block_frames_));
-        }
+          pitch_(Carver::padded(n_ + kSumFrames * hop_)) {
         const std::size_t stems = job.masks ? job.masks->stems : 0;
-        const std::size_t spectrum_floats = Rows<Complex>::floats(job.spectrum, block_frames_);
-        Carver scratch(thread_scratch(Carver::padded(4 * n_) + Carver::padded(hop_) +
-                                      Carver::padded(rows * pitch_) +
-                                      Carver::padded(spectrum_floats) + stems * mask_floats));
-        work_ = scratch.take(4 * n_);
+        const std::size_t work_floats = stemsplit::work_floats(*owner.plan_);
+        const std::size_t spectrum_floats = Rows<Complex>::floats(job.spectrum, kTurnedFrames);
+        const std::size_t mask_floats =
+            stems ? Rows<float>::floats(job.masks->stem(0), kTurnedFrames) : 0;
+        Carver scratch(thread_scratch(Carver::padded(work_floats) + 3 * Carver::padded(hop_) +
+                                      Carver::padded(rows() * pitch_) +
+                                      Carver::padded(spectrum_floats) +
+                                      stems * Carver::padded(mask_floats)));
+        work_ = scratch.take(work_floats);
         scale_ = scratch.take(hop_);
-        sums_ = scratch.take(rows * pitch_);
+        for (float*& slot : slots_) slot = scratch.take(hop_);
+        sums_ = scratch.take(rows() * pitch_);
         spectrum_.emplace_back(job.spectrum,
                                reinterpret_cast<Complex*>(scratch.take(spectrum_floats)));
         for (std::size_t s = 0; s < stems; ++s) {
-            const SpectrumView<const float> stem = job.masks->stem(s);
-            masks_.emplace_back(stem, scratch.take(Rows<float>::floats(stem, block_frames_)));
+            masks_.emplace_back(job.masks->stem(s), scratch.take(mask_floats));
         }
     }
 
     void run(std::size_t begin, std::size_t end, bool from_carry) {
-        const std::size_t reach = (n_ + hop_ - 1) / hop_ - 1;
-        std::size_t frame = begin;
-        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
+        for (std::size_t row = 0; row < rows(); ++row) {
             float* const to = sums_ + row * pitch_;
-            std::fill_n(to, n_ + block_frames_ * hop_, 0.0F);
-            if (from_carry) std::copy_n(job_.before.row(2 * first_pair_ + row), n_, to);
+            if (from_carry) {
+                std::copy_n(job_.before.row(2 * first_pair_ + row), n_, to);
+            } else {
+                std::fill_n(to, n_, 0.0F);
+            }
         }
-        if (!from_carry) frame -= reach;
-        while (frame < end) {
-            const std::size_t limit = frame < begin ? begin : end;
-            const std::size_t count = std::min(block_frames_, limit - frame);
-            add_block(frame, count);
-            if (frame >= begin) write_block(frame, count);
-            advance(count);
-            frame += count;
+        const std::size_t reach = (n_ + hop_ - 1) / hop_ - 1;
+        std::size_t frame = from_carry ? begin : begin - reach;
+        for (std::size_t count; frame < end; frame += count) {
+            count = std::min(kTurnedFrames, end - frame);
+            spectrum_[0].fetch(frame, count);
+            for (Rows<float>& mask : masks_) mask.fetch(frame, count);
+            for (std::size_t f = 0; f < count; ++f) add_frame(frame + f, f, frame + f >= begin);
         }
     }
 
     void save_carry() const {
-        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
-            std::copy_n(sums_ + row * pitch_, n_, job_.after.row(2 * first_pair_ + row));
+        for (std::size_t row = 0; row < rows(); ++row) {
+            float* const to = job_.after.row(2 * first_pair_ + row);
+            std::copy_n(sums_ + row * pitch_ + at_, n_ - hop_, to);
+            std::fill_n(to + (n_ - hop_), hop_, 0.0F);
         }
     }
 
   private:
-    float* sums(std::size_t pair, bool second) const {
-        return sums_ + (2 * (pair - first_pair_) + (second ? 1 : 0)) * pitch_;
-    }
+    std::size_t rows() const { return 2 * (last_pair_ - first_pair_); }
 
-    void add_block(std::size_t frame, std::size_t count) {
-        spectrum_[0].fetch(frame, count);
-        for (Rows<float>& mask : masks_) mask.fetch(frame, count);
-        for (std::size_t f = 0; f < count; ++f) {
-            for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
-                const OutputPair& outputs = owner_.pairs_[pair];
-                const HalfSpectrum a = half(outputs.stem_a, outputs.channel_a, f);
-                const HalfSpectrum b = half(outputs.stem_b, outputs.channel_b, f);
-                owner_.kernel_->inverse(*owner_.plan_, a, b, owner_.scaled_window_.get(), work_,
-                                        sums(pair, false) + f * hop_, sums(pair, true) + f * hop_);
+    // Frame number `frame` is row f of those fetched. Its first slot is final then, and is written
+    // straight to the output where no window is missing and none of it lies outside.
+    void add_frame(std::size_t frame, std::size_t f, bool wanted) {
+        const std::size_t slot = job_.first + frame, offset = job_.origin + n_ / 2;
+        const std::size_t start = slot * hop_ - offset;
+        const bool direct = wanted && owner_.squares_.is_steady(slot, slot + 1) &&
+                            slot * hop_ >= offset && start + hop_ <= job_.out.samples;
+        if (wanted && !direct) owner_.squares_.correction(slot, slot + 1, scale_);
+        for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
+            const OutputPair outputs = owner_.pairs_[pair];
+            float* const sum = sums_ + 2 * (pair - first_pair_) * pitch_ + at_;
+            Overlap overlap{hop_, sum, sum + pitch_, slots_[0], slots_[1], false};
+            if (direct) {
+                overlap.out_a = job_.out.row(outputs.stem_a, outputs.channel_a) + start;
+                if (outputs.has_b) {
+                    overlap.out_b = job_.out.row(outputs.stem_b, outputs.channel_b) + start;
+                }
+                overlap.bypass = on_line(overlap.out_a) && on_line(overlap.out_b);
+            }
+            owner_.kernel_->inverse(*owner_.plan_, half(outputs.stem_a, outputs.channel_a, f),
+                                    half(outputs.stem_b, outputs.channel_b, f),
+                                    owner_.scaled_window_.get(), work_, overlap);
+            if (wanted && !direct) {
+                owner_.emit(slots_[0], pair, false, scale_, slot, job_.out, job_.origin);
+                owner_.emit(slots_[1], pair, true, scale_, slot, job_.out, job_.origin);
             }
         }
+        at_ += hop_;
+        if (at_ == kSumFrames * hop_) move_back();
     }
 
-    // Row f of those fetched, its mask, and where the next row of each lies.
+    void move_back() {
+        for (std::size_t row = 0; row < rows(); ++row) {
+            float* const to = sums_ + row * pitch_;
+            std::memmove(to, to + at_, (n_ - hop_) * sizeof(float));
+        }
+        at_ = 0;
+    }
+
+    static bool on_line(const float* to) {
+        return reinterpret_cast<std::uintptr_t>(to) % kCacheLine == 0;
+    }
+
+    // Row f of those fetched, its mask, and where the row to prefetch of each lies.
     HalfSpectrum half(std::size_t stem, std::size_t channel, std::size_t f) const {
         const Rows<Complex>& rows = spectrum_[0];
         HalfSpectrum found{reinterpret_cast<const float*>(rows.row(channel, f)), nullptr,
-                           2 * rows.next(), 0};
+                           2 * rows.ahead(), 0};
         if (job_.masks) {
             found.mask = masks_[stem].row(channel, f);
-            found.mask_ahead = masks_[stem].next();
+            found.mask_ahead = masks_[stem].ahead();
         }
         return found;
     }
 
-    void write_block(std::size_t frame, std::size_t count) {
-        for (std::size_t f = 0; f < count; ++f) {
-            const std::size_t slot = job_.first + frame + f;
-            const float* scale = owner_.squares_.steady();
-            if (!owner_.squares_.is_steady(slot, slot + 1)) {
-                owner_.squares_.inverse(slot, slot + 1, scale_);
-                scale = scale_;
-            }
-            for (std::size_t pair = first_pair_; pair < last_pair_; ++pair) {
-                for (const bool second : {false, true}) {
-                    owner_.emit(sums(pair, second) + f * hop_, pair, second, scale, slot, job_.out,
-                                job_.origin);
-                }
-            }
-        }
-    }
-
-    // Moves the sums on by `count` frames.
-    void advance(std::size_t count) {
-        const std::size_t kept = n_ - hop_, step = count * hop_;
-        for (std::size_t row = 0; row < 2 * (last_pair_ - first_pair_); ++row) {
-            float* const to = sums_ + row * pitch_;
-            std::memmove(to, to + step, kept * sizeof(float));
-            std::fill_n(to + kept, step, 0.0F);
-        }
-    }
-
     const Synthesis& owner_;
     const Job& job_;
-    std::size_t n_, hop_, block_frames_, first_pair_, last_pair_, pitch_;
+    std::size_t n_, hop_, first_pair_, last_pair_, pitch_;
+    std::size_t at_ = 0;  // where in the sums the next frame starts
     float *work_ = nullptr, *scale_ = nullptr, *sums_ = nullptr;
+    float* slots_[2] = {};
     std::vector<Rows<Complex>> spectrum_;
     std::vector<Rows<float>> masks_;
 };
 
 void Synthesis::emit(const float* sums, std::size_t pair, bool second, const float* scale,
                      std::size_t slot, const StemsView& out, std::size_t origin) const {
-    const OutputPair& outputs = pairs_[pair];
+    const OutputPair outputs = pairs_[pair];
     if (second && !outputs.has_b) return;
     // Sample numbers can be negative here: the first frames start before the signal.
     const auto offset = static_cast<Stride>(origin + geometry_.n_fft / 2);
@@ -258,9 +269,8 @@ void Synthesis::emit(const float* sums, std::size_t pair, bool second, const flo
     float* const to = (second ? out.row(outputs.stem_b, outputs.channel_b)
                               : out.row(outputs.stem_a, outputs.channel_a)) +
                       begin;
-    const bool bypass = reinterpret_cast<std::uintptr_t>(to) % kCacheLine == 0;
-    kernel_->multiply(sums + (begin - start), scale + (begin - start), to,
-                      static_cast<std::size_t>(end - begin), bypass);
+    std::transform(sums + (begin - start), sums + (end - start), scale + (begin - start), to,
+                   std::multiplies<>());
 }
 
 void Synthesis::run(const SpectrumView<const Complex>& spectrum, const MaskView* masks,
@@ -269,10 +279,10 @@ void Synthesis::run(const SpectrumView<const Complex>& spectrum, const MaskView*
     const std::size_t frames = spectrum.frames, pairs = pairs_.size();
     const auto helpers = static_cast<std::size_t>(std::max(threads, 1));
     // Chunks after the first repeat up to n_fft / hop_length frames: long ones waste little.
-    std::size_t length = frames;
+    std::size_t length = std::max<std::size_t>(frames, 1);
     if (helpers > 1) {
         const std::size_t reach = geometry_.n_fft / geometry_.hop_length + 1;
-        length = std::max({frames / (4 * helpers) + 1, 4 * reach, kMaxBlockFrames});
+        length = std::max({frames / (4 * helpers) + 1, 4 * reach, kLeastFrames});
     }
     const std::size_t chunks = (frames + length - 1) / length;
     const std::size_t groups = chunks >= helpers ? 1 : std::min(pairs, helpers);
@@ -291,7 +301,7 @@ void Synthesis::finish(std::size_t frames, const Carry& carry, const StemsView& 
     const std::size_t hop = geometry_.hop_length;
     std::vector<float> scale(hop);
     for (std::size_t i = 0; i * hop < geometry_.n_fft; ++i) {
-        squares_.inverse(frames + i, frames, scale.data());
+        squares_.correction(frames + i, frames, scale.data());
         for (std::size_t pair = 0; pair < pairs_.size(); ++pair) {
             emit(carry.row(2 * pair) + i * hop, pair, false, scale.data(), frames + i, out, origin);
             emit(carry.row(2 * pair + 1) + i * hop, pair, true, scale.data(), frames + i, out,

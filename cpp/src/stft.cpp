@@ -77,10 +77,10 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
                          std::size_t begin, std::size_t end,
                          const SpectrumView<Complex>& out) const {
     const std::size_t n = geometry_.n_fft, row = 2 * geometry_.bins();
-    float* const block =
-        thread_scratch(Carver::padded(4 * n) + 2 * Carver::padded(n) + Carver::padded(row));
+    float* const block = thread_scratch(Carver::padded(work_floats(*plan_)) +
+                                        2 * Carver::padded(n) + Carver::padded(row));
     Carver scratch(block);
-    float* const work = scratch.take(4 * n);
+    float* const work = scratch.take(work_floats(*plan_));
     float* const gathered_a = scratch.take(n);
     float* const gathered_b = scratch.take(n);
     float* const unused_row = scratch.take(row);
@@ -98,8 +98,8 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
         } else {
             std::fill_n(gathered_b, n, 0.0F);
         }
-        kernel_->forward(*plan_, a, b, half_window_.get(), work, floats(out.row(channel, f)), row_b,
-                         bypass);
+        kernel_->forward(*plan_, a, b, (paired ? 2 : 4) * geometry_.hop_length, half_window_.get(),
+                         work, floats(out.row(channel, f)), row_b, bypass);
     }
 }
 

@@ -60,7 +60,7 @@ void StftStream::finish(const SpectrumView<Complex>& out, int threads) {
 void StftStream::reserve(std::size_t samples) {
     if (samples <= capacity_) return;
     const std::size_t capacity = Carver::padded(std::max(samples, 2 * capacity_));
-    AlignedFloats grown = allocate_floats(channels_ * capacity);
+    AlignedFloats grown = allocate_floats(checked_product(channels_, capacity));
     for (std::size_t c = 0; c < channels_; ++c) {
         std::copy_n(held_.get() + c * capacity_, received_ - origin_, grown.get() + c * capacity);
     }

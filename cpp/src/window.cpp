@@ -15,7 +15,7 @@ namespace stemsplit {
 std::vector<float> hann_window(std::size_t n) {
     std::vector<float> window(n);
     const double turn = 2 * std::numbers::pi / static_cast<double>(n);
-    for (std::size_t i = 0; i <= n / 2; ++i) {
+    for (std::size_t i = 0; i < n && i <= n / 2; ++i) {
         window[i] = static_cast<float>(0.5 - 0.5 * std::cos(turn * static_cast<double>(i)));
         if (i) window[n - i] = window[i];
     }
@@ -38,9 +38,10 @@ SquareSum::SquareSum(const std::vector<float>& window, std::size_t hop)
     : n_(window.size()), hop_(hop), reach_((n_ + hop - 1) / hop), squares_(n_), steady_(hop) {
     std::transform(window.begin(), window.end(), squares_.begin(),
                    [](float w) { return static_cast<double>(w) * static_cast<double>(w); });
-    inverse(reach_, reach_ + 1, steady_.data());
-    for (std::size_t i = 0; i < hop_; ++i) {
-        largest_ = std::max(largest_, sum(reach_, i, reach_ + 1));
+    for (std::size_t i = 0; i < hop_; ++i) steady_[i] = sum(reach_, i, reach_ + 1);
+    largest_ = *std::max_element(steady_.begin(), steady_.end());
+    for (double& sum : steady_) {
+        if (!enough(sum)) sum = 1;
     }
 }
 
@@ -54,8 +55,10 @@ double SquareSum::sum(std::size_t slot, std::size_t phase, std::size_t frames) c
     return total;
 }
 
-void SquareSum::inverse(std::size_t slot, std::size_t frames, float* out) const {
-    for (std::size_t i = 0; i < hop_; ++i) out[i] = static_cast<float>(1 / sum(slot, i, frames));
+void SquareSum::correction(std::size_t slot, std::size_t frames, float* out) const {
+    for (std::size_t i = 0; i < hop_; ++i) {
+        out[i] = static_cast<float>(steady_[i] / sum(slot, i, frames));
+    }
 }
 
 bool SquareSum::is_steady(std::size_t slot, std::size_t frames) const {

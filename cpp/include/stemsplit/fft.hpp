@@ -11,4 +11,10 @@ const PlanView& plan_for(const Kernel& kernel, std::size_t n);
 
 bool is_valid_n_fft(std::size_t n);
 
+// Room a kernel needs to work in: the padded transform, and two frames.
+inline std::size_t work_floats(const PlanView& plan) {
+    const auto legs = static_cast<std::size_t>(plan.passes[plan.pass_count - 1].radix);
+    return legs * plan.leg_pitch + 2 * plan.n;
+}
+
 }  // namespace stemsplit

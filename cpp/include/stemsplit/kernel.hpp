@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace stemsplit {
 
@@ -22,13 +23,25 @@ struct PlanView {
     int lanes;
     int pass_count;
     Pass passes[kMaxPasses];
+    std::size_t leg_pitch;       // floats from one leg of the last pass to the next
+    const std::uint32_t* order;  // in floats: where the first pass leaves the spectrum of point p
 };
 
-// A row of interleaved complex numbers and its mask or null; how many floats further on the next
-// ones start, 0 where there is none.
+// A row of interleaved complex numbers and its mask or null; how many floats further on the ones
+// to prefetch meanwhile start, 0 where there are none.
 struct HalfSpectrum {
     const float *row, *mask;
     std::ptrdiff_t row_ahead, mask_ahead;
+};
+
+// Where two frames are added up: `sum` holds the frames before from this one's first sample on,
+// n - hop_length floats, of which the first hop_length are complete with this frame and go to
+// `out` instead. `bypass` writes them past the cache and needs them on cache lines.
+struct Overlap {
+    std::size_t hop_length;
+    float *sum_a, *sum_b;
+    float *out_a, *out_b;
+    bool bypass;
 };
 
 struct Kernel {
@@ -37,21 +50,17 @@ struct Kernel {
     int max_lanes;       // floats in a register
     int max_log2_radix;  // widest butterfly that measured well
 
-    // Spectra of two real frames. `window` holds half the window; rows are n/2 + 1 interleaved
-    // complex numbers; `work` holds 4 n floats, on a cache line; `bypass` writes past the cache
-    // and needs rows on cache lines.
-    void (*forward)(const PlanView& plan, const float* a, const float* b, const float* window,
-                    float* work, float* row_a, float* row_b, bool bypass);
+    // Spectra of two real frames; those to prefetch meanwhile start `ahead` floats further on.
+    // `window` holds half the window; rows are n/2 + 1 interleaved complex numbers; `work` is on a
+    // cache line and as large as work_floats() says; `bypass` writes past the cache and needs rows
+    // on cache lines.
+    void (*forward)(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
+                    const float* window, float* work, float* row_a, float* row_b, bool bypass);
 
     // Inverts two half spectra, times their masks where not null, times `window` (which holds the
-    // window over n), and adds the frames to sum_a and sum_b. Fetches the next rows into
-    // the cache meanwhile.
+    // window over n), and overlaps the frames with those before.
     void (*inverse)(const PlanView& plan, const HalfSpectrum& a, const HalfSpectrum& b,
-                    const float* window, float* work, float* sum_a, float* sum_b);
-
-    // out = values * scale
-    void (*multiply)(const float* values, const float* scale, float* out, std::size_t count,
-                     bool bypass);
+                    const float* window, float* work, const Overlap& overlap);
 
     // Makes writes past the cache visible to other threads.
     void (*fence)();

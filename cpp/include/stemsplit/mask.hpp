@@ -16,6 +16,18 @@ struct OutputPair {
     bool has_b;
 };
 
+class OutputPairs {
+  public:
+    OutputPairs(std::size_t stems, std::size_t channels);
+
+    std::size_t size() const { return even_ + odd_; }
+    OutputPair operator[](std::size_t pair) const;
+
+  private:
+    std::size_t stems_, channels_;
+    std::size_t even_, odd_;  // pairs of channels, then pairs of stems' odd channels
+};
+
 // Sums of the frames so far that samples still to come will need: n_fft + hop_length floats for
 // each output, in the order of the pairs.
 class Carry {
@@ -66,7 +78,7 @@ class Synthesis {
     const PlanView* plan_;
     AlignedFloats scaled_window_;
     SquareSum squares_;
-    std::vector<OutputPair> pairs_;
+    OutputPairs pairs_;
 };
 
 // The whole inverse, of `spectrum` times each stem's mask or of `spectrum` alone. Throws

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 
@@ -20,10 +21,18 @@ struct AlignedDelete {
 
 using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
 
+// Throws std::bad_alloc where the product is beyond any memory.
+inline std::size_t checked_product(std::size_t a, std::size_t b) {
+    constexpr std::size_t most = SIZE_MAX / 64;
+    if (b && a > most / b) throw std::bad_alloc();
+    return a * b;
+}
+
 // Uninitialised.
 inline AlignedFloats allocate_floats(std::size_t count) {
+    const std::size_t bytes = checked_product(count, sizeof(float));
     return AlignedFloats(
-        static_cast<float*>(::operator new[](count * sizeof(float), std::align_val_t{kCacheLine})));
+        static_cast<float*>(::operator new[](bytes, std::align_val_t{kCacheLine})));
 }
 
 // Scratch of at least `floats` elements, kept by the calling thread for its next task: a fresh

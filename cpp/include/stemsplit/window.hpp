@@ -22,12 +22,13 @@ class SquareSum {
 
     SquareSum(const std::vector<float>& window, std::size_t hop);
 
-    // out[i] = 1 / sum at sample i of slot f, of `frames` frames in all.
-    void inverse(std::size_t slot, std::size_t frames, float* out) const;
-
+    // The sum where all frames exist, by which every window can be divided beforehand; 1 where it
+    // is below the floor.
+    double steady(std::size_t i) const { return steady_[i % hop_]; }
     // Whether all frames that could cover this slot exist, so that steady() holds.
     bool is_steady(std::size_t slot, std::size_t frames) const;
-    const float* steady() const { return steady_.data(); }
+    // out[i] = steady(i) / sum at sample i of slot f, of `frames` frames in all.
+    void correction(std::size_t slot, std::size_t frames, float* out) const;
 
     // Whether samples [first, last) all keep above the floor.
     bool covers(std::size_t first, std::size_t last, std::size_t frames) const;
@@ -39,8 +40,7 @@ class SquareSum {
     bool enough(double sum) const { return sum > kFloor * largest_; }
 
     std::size_t n_, hop_, reach_;  // reach_: frames a sample can meet
-    std::vector<double> squares_;
-    std::vector<float> steady_;
+    std::vector<double> squares_, steady_;
     double largest_ = 0;
 };
 

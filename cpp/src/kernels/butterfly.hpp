@@ -1,4 +1,4 @@
-// Forward transforms of 2, 4, 8 and 16 points held in registers, one point a register.
+// Forward transforms of 4, 8 and 16 points held in registers, one point a register.
 #pragma once
 
 #include "simd.hpp"
@@ -53,40 +53,39 @@ STEMSPLIT_INLINE void butterfly4(Point<V>& a, Point<V>& b, Point<V>& c, Point<V>
     d = {difference_even.re - difference_odd.im, difference_even.im + difference_odd.re};
 }
 
-// Spectrum of points[0..R-1], in place and in order.
-template <int R, class V>
-STEMSPLIT_INLINE void butterfly(Point<V>* x) {
-    static_assert(R == 2 || R == 4 || R == 8 || R == 16);
-    if constexpr (R == 2) {
-        const Point<V> first = x[0];
-        x[0] = first + x[1];
-        x[1] = first - x[1];
-    } else if constexpr (R == 4) {
-        butterfly4(x[0], x[1], x[2], x[3]);
-    } else if constexpr (R == 8) {
-        butterfly4(x[0], x[2], x[4], x[6]);
-        butterfly4(x[1], x[3], x[5], x[7]);
-        const Point<V> even[4] = {x[0], x[2], x[4], x[6]};
-        const Point<V> odd[4] = {x[1], rotate16<2>(x[3]), rotate16<4>(x[5]), rotate16<6>(x[7])};
-        unroll<4>([&](auto k) __attribute__((always_inline)) {
-            x[k] = even[k] + odd[k];
-            x[k + 4] = even[k] - odd[k];
+// Spectrum of R points: fetch(k) gives point k, sink(j, Point) takes bin j. Both are called between
+// the stages in the order of need, so that loads, products and sums, which different parts of the
+// processor work on, alternate; a compiler hardly reorders so many.
+template <int R, class Fetch, class Sink>
+STEMSPLIT_INLINE void butterfly(Fetch&& fetch, Sink&& sink) {
+    static_assert(R == 4 || R == 8 || R == 16);
+    using P = decltype(fetch(Index<0>{}));
+    constexpr int kGroups = R / 4;
+    P x[kGroups][4];
+    unroll<kGroups>([&](auto i) __attribute__((always_inline)) {
+        unroll<4>([&](auto a) __attribute__((always_inline)) {
+            x[i][a] = fetch(Index<decltype(i)::value + kGroups* decltype(a)::value>{});
         });
-    } else {
-        unroll<4>([&](auto i) __attribute__((always_inline)) {
-            butterfly4(x[i], x[i + 4], x[i + 8], x[i + 12]);
-        });
-        Point<V> y[16];
-        unroll<4>([&](auto k) __attribute__((always_inline)) {
-            unroll<4>([&](auto i) __attribute__((always_inline)) {
-                y[4 * k + i] = rotate16<decltype(i)::value* decltype(k)::value>(x[i + 4 * k]);
-            });
-            butterfly4(y[4 * k], y[4 * k + 1], y[4 * k + 2], y[4 * k + 3]);
-        });
-        unroll<4>([&](auto k) __attribute__((always_inline)) {
-            unroll<4>([&](auto j) __attribute__((always_inline)) { x[k + 4 * j] = y[4 * k + j]; });
-        });
-    }
+        butterfly4(x[i][0], x[i][1], x[i][2], x[i][3]);
+    });
+    unroll<4>([&](auto bin) __attribute__((always_inline)) {
+        constexpr int k = decltype(bin)::value;
+        if constexpr (R == 4) {
+            sink(Index<k>{}, x[0][k]);
+        } else if constexpr (R == 8) {
+            const P even = x[0][k], odd = rotate16<2 * k>(x[1][k]);
+            sink(Index<k>{}, even + odd);
+            sink(Index<k + 4>{}, even - odd);
+        } else {
+            P y[4] = {x[0][k], rotate16<k>(x[1][k]), rotate16<2 * k>(x[2][k]),
+                      rotate16<3 * k>(x[3][k])};
+            butterfly4(y[0], y[1], y[2], y[3]);
+            sink(Index<k>{}, y[0]);
+            sink(Index<k + 4>{}, y[1]);
+            sink(Index<k + 8>{}, y[2]);
+            sink(Index<k + 12>{}, y[3]);
+        }
+    });
 }
 
 }  // namespace stemsplit::STEMSPLIT_ISA

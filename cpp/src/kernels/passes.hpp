@@ -1,9 +1,10 @@
-// The passes of one complex transform (Stockham, decimation in time) over blocks of L lanes.
+// The passes of one complex transform (decimation in time) over blocks of L lanes, in place.
 //
 // Work arrays hold blocks of L real parts followed by L imaginary parts. After passes of total
-// radix s the array holds, for each p < n / s, the s-point spectrum of points p, p + n/s, ...:
-// element p * s + q. The first pass (s = 1) reads with p along the lanes and turns them round
-// with a register transpose; from then on lanes run along q and no reordering is left to do.
+// radix s the array holds, for each p < n / s, the s-point spectrum of points p, p + n/s, ...; the
+// next pass joins R of them. The first pass (s = 1) reads with p along the lanes and turns them
+// round with a register transpose; from then on lanes run along the spectrum. It also puts each
+// spectrum where the later passes want it, so that they work in place and the result is in order.
 // See Van Loan, Computational Frameworks for the Fast Fourier Transform, 1992, section 1.7.
 #pragma once
 
@@ -13,130 +14,144 @@
 namespace stemsplit::STEMSPLIT_ISA {
 
 template <int L>
-STEMSPLIT_INLINE Point<Vec<L>> load_block(const float* work, std::size_t element) {
-    const float* block = work + 2 * element;
+STEMSPLIT_INLINE Point<Vec<L>> load_block(const float* block) {
     return {load_aligned<L>(block), load_aligned<L>(block + L)};
 }
 
 template <int L>
-STEMSPLIT_INLINE void store_block(float* work, std::size_t element, Point<Vec<L>> value) {
-    float* block = work + 2 * element;
+STEMSPLIT_INLINE void store_block(float* block, Point<Vec<L>> value) {
     store_aligned<L>(block, value.re);
     store_aligned<L>(block + L, value.im);
 }
 
-// Input comes from source(element) -> Point.
+// Memory read ahead by two frames hides behind their arithmetic; the processor's own prefetching
+// gives up at each page. Into the second cache: the first has no room for what is not yet needed.
+template <int Floats>
+STEMSPLIT_INLINE void prefetch(const float* from) {
+    unroll<(Floats + 15) / 16>([=](auto line) __attribute__((always_inline)) {
+        __builtin_prefetch(from + 16 * line, 0, 2);
+    });
+}
+
+// Where the R legs of a butterfly lie: `apart` elements from each to the next, from `start` on.
+template <int R>
+class Legs {
+  public:
+    STEMSPLIT_INLINE Legs(std::size_t start, std::size_t apart) : step_(kGroups * apart) {
+        for (std::size_t& group : groups_) {
+            group = start;
+            start = opaque(start + apart);
+        }
+    }
+
+    template <class K>
+    STEMSPLIT_INLINE std::size_t at(K) const {
+        return opaque(groups_[K::value % kGroups] + K::value / kGroups * step_);
+    }
+
+  private:
+    static constexpr int kGroups = 4;
+    std::size_t groups_[kGroups], step_;
+};
+
+// Input comes from source(leg, radix, element) -> Point.
 template <int L, int R, class Source>
-STEMSPLIT_INLINE void first_pass(std::size_t n, Source&& source, float* to) {
-    const std::size_t apart = n / R;
+STEMSPLIT_INLINE void first_pass(const PlanView& plan, Source&& source, float* work) {
+    const std::size_t apart = plan.n / R;
     for (std::size_t p = 0; p < apart; p += L) {
+        const Legs<R> legs(p, apart);
         Point<Vec<L>> x[R];
-        unroll<R>([&](auto k) __attribute__((always_inline)) { x[k] = source(p + k * apart); });
-        butterfly<R>(x);
+        butterfly<R>(
+            [&](auto k)
+                __attribute__((always_inline)) { return source(k, Index<R>{}, legs.at(k)); },
+            [&](auto j, Point<Vec<L>> bin) __attribute__((always_inline)) { x[j] = bin; });
         unroll<R / L>([&](auto tile) __attribute__((always_inline)) {
             Vec<L> rows[L];
-            float* corner = to + 2 * (p * R + tile * L);
+            float* const corner = work + tile * 2 * L;
             unroll<L>([&](auto j) __attribute__((always_inline)) { rows[j] = x[tile * L + j].re; });
-            transpose<L>(rows);
-            unroll<L>([&](auto j) __attribute__((always_inline)) {
-                store_aligned<L>(corner + 2 * R * j, rows[j]);
+            store_columns<L>(rows, [=, &plan](int j) __attribute__((always_inline)) {
+                return corner + plan.order[p + j];
             });
             unroll<L>([&](auto j) __attribute__((always_inline)) { rows[j] = x[tile * L + j].im; });
-            transpose<L>(rows);
-            unroll<L>([&](auto j) __attribute__((always_inline)) {
-                store_aligned<L>(corner + 2 * R * j + L, rows[j]);
+            store_columns<L>(rows, [=, &plan](int j) __attribute__((always_inline)) {
+                return corner + plan.order[p + j] + L;
             });
         });
     }
 }
 
-// Loads legs k of one butterfly, k * apart elements apart, turned by their twiddles.
-template <int L, int R>
-STEMSPLIT_INLINE void load_legs(Point<Vec<L>>* x, const float* from, std::size_t element,
-                                std::size_t apart, const float* twiddles) {
-    x[0] = load_block<L>(from, element);
-    unroll<R - 1>([&](auto leg) __attribute__((always_inline)) {
-        constexpr int k = decltype(leg)::value + 1;
-        x[k] = load_block<L>(from, element + k * apart) * load_block<L>(twiddles, leg * L);
-    });
-}
-
-template <int L, int R>
-STEMSPLIT_INLINE void middle_pass(std::size_t n, const Pass& pass, const float* from, float* to) {
-    const std::size_t s = pass.stride, count = n / (R * s), apart = n / R;
-    for (std::size_t p = 0; p < count; ++p) {
-        for (std::size_t q = 0; q < s; q += L) {
-            Point<Vec<L>> x[R];
-            load_legs<L, R>(x, from, p * s + q, apart, pass.twiddles + 2 * (R - 1) * q);
-            butterfly<R>(x);
-            unroll<R>([&](auto j) __attribute__((always_inline)) {
-                store_block<L>(to, p * s * R + q + j * s, x[j]);
-            });
-        }
-    }
-}
-
-// Results go to sink(element, Point), in order of q.
+// Joins R spectra, leg_pitch floats apart. Results go to sink(leg, radix, element, its place
+// in `work`, Point).
 template <int L, int R, class Sink>
-STEMSPLIT_INLINE void last_pass(const Pass& pass, const float* from, Sink&& sink) {
-    const std::size_t s = pass.stride;
-    for (std::size_t q = 0; q < s; q += L) {
-        Point<Vec<L>> x[R];
-        load_legs<L, R>(x, from, q, s, pass.twiddles + 2 * (R - 1) * q);
-        butterfly<R>(x);
-        unroll<R>([&](auto j) __attribute__((always_inline)) { sink(q + j * s, x[j]); });
+STEMSPLIT_INLINE void join(const Pass& pass, const float* work, std::size_t leg_pitch,
+                           Sink&& sink) {
+    const float* twiddles = pass.twiddles;
+    for (std::size_t q = 0; q < pass.stride; q += L) {
+        const Legs<R> places(2 * q, leg_pitch), elements(q, pass.stride);
+        butterfly<R>(
+            [&](auto leg) __attribute__((always_inline)) {
+                constexpr int k = decltype(leg)::value;
+                const Point<Vec<L>> x = load_block<L>(work + places.at(leg));
+                if constexpr (k == 0) return x;
+                return x * load_block<L>(twiddles + (k - 1) * 2 * L);
+            },
+            [&](auto j, Point<Vec<L>> bin) __attribute__((always_inline)) {
+                sink(j, Index<R>{}, elements.at(j), places.at(j), bin);
+            });
+        twiddles += 2 * L * (R - 1);
     }
 }
 
 template <int L, class Source>
-STEMSPLIT_INLINE void run_first(const PlanView& plan, Source&& source, float* to) {
+STEMSPLIT_INLINE void run_first(const PlanView& plan, Source&& source, float* work) {
     if (plan.passes[0].radix == 16) {
-        first_pass<L, 16>(plan.n, source, to);
+        first_pass<L, 16>(plan, source, work);
     } else if constexpr (L <= 8) {
         if (plan.passes[0].radix == 8) {
-            first_pass<L, 8>(plan.n, source, to);
+            first_pass<L, 8>(plan, source, work);
         } else if constexpr (L <= 4) {
-            first_pass<L, 4>(plan.n, source, to);
+            first_pass<L, 4>(plan, source, work);
         }
     }
 }
 
-template <int L>
-STEMSPLIT_INLINE void run_middle(std::size_t n, const Pass& pass, const float* from, float* to) {
+template <int L, class Sink>
+STEMSPLIT_INLINE void run_join(const Pass& pass, const float* work, std::size_t leg_pitch,
+                               Sink&& sink) {
     switch (pass.radix) {
         case 16:
-            return middle_pass<L, 16>(n, pass, from, to);
+            return join<L, 16>(pass, work, leg_pitch, sink);
         case 8:
-            return middle_pass<L, 8>(n, pass, from, to);
+            return join<L, 8>(pass, work, leg_pitch, sink);
         default:
-            return middle_pass<L, 4>(n, pass, from, to);
+            return join<L, 4>(pass, work, leg_pitch, sink);
+    }
+}
+
+// All passes but the first and the last, leg by leg of the last: each leg is a transform of its
+// own that stays in the nearest cache.
+template <int L>
+__attribute__((noinline)) void run_middle(const PlanView& plan, float* work) {
+    const Pass& last = plan.passes[plan.pass_count - 1];
+    for (int leg = 0; leg < last.radix; ++leg) {
+        float* const begin = work + static_cast<std::size_t>(leg) * plan.leg_pitch;
+        for (int i = 1; i + 1 < plan.pass_count; ++i) {
+            const Pass& pass = plan.passes[i];
+            const std::size_t leg_pitch = 2 * pass.stride;
+            const std::size_t size = leg_pitch * static_cast<std::size_t>(pass.radix);
+            for (float* part = begin; part < begin + 2 * last.stride; part += size) {
+                run_join<L>(
+                    pass, part, leg_pitch,
+                    [=](auto, auto, std::size_t, std::size_t place, Point<Vec<L>> z)
+                        __attribute__((always_inline)) { store_block<L>(part + place, z); });
+            }
+        }
     }
 }
 
 template <int L, class Sink>
-STEMSPLIT_INLINE void run_last(const Pass& pass, const float* from, Sink&& sink) {
-    switch (pass.radix) {
-        case 16:
-            return last_pass<L, 16>(pass, from, sink);
-        case 8:
-            return last_pass<L, 8>(pass, from, sink);
-        default:
-            return last_pass<L, 4>(pass, from, sink);
-    }
-}
-
-// The whole transform; `here` and `there` hold 2 n floats each. `source` may read `there`.
-template <int L, class Source, class Sink>
-STEMSPLIT_INLINE void transform(const PlanView& plan, float* here, float* there, Source&& source,
-                                Sink&& sink) {
-    run_first<L>(plan, source, here);
-    for (int i = 1; i + 1 < plan.pass_count; ++i) {
-        run_middle<L>(plan.n, plan.passes[i], here, there);
-        float* swap = here;
-        here = there;
-        there = swap;
-    }
-    run_last<L>(plan.passes[plan.pass_count - 1], here, sink);
+STEMSPLIT_INLINE void run_last(const PlanView& plan, const float* work, Sink&& sink) {
+    run_join<L>(plan.passes[plan.pass_count - 1], work, plan.leg_pitch, sink);
 }
 
 }  // namespace stemsplit::STEMSPLIT_ISA

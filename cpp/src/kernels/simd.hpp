@@ -41,6 +41,14 @@ STEMSPLIT_INLINE void unroll(F&& body) {
     unroll(static_cast<F&&>(body), std::make_integer_sequence<int, N>{});
 }
 
+// The same value, of which the compiler knows nothing: an index that went through here stays one
+// register for all arrays it indexes. Compilers otherwise keep a pointer for each of the 16 legs of
+// a butterfly in each array, which they then spill and reload.
+STEMSPLIT_INLINE std::size_t opaque(std::size_t index) {
+    asm("" : "+r"(index));
+    return index;
+}
+
 template <int L>
 STEMSPLIT_INLINE Vec<L> load(const float* from) {
     Vec<L> value;
@@ -95,6 +103,7 @@ template <int L>
 struct ZipHigh {
     static constexpr int at(int i) { return L / 2 + i / 2 + (i % 2) * L; }
 };
+// Every second lane of both, from the first or the second on, in rising or falling order.
 template <int L>
 struct Even {
     static constexpr int at(int i) { return 2 * i; }
@@ -102,6 +111,18 @@ struct Even {
 template <int L>
 struct Odd {
     static constexpr int at(int i) { return 2 * i + 1; }
+};
+template <int L>
+struct EvenReversed {
+    static constexpr int at(int i) { return 2 * (L - 1 - i); }
+};
+template <int L>
+struct OddReversed {
+    static constexpr int at(int i) { return 2 * (L - 1 - i) + 1; }
+};
+template <int L>
+struct Reverse {
+    static constexpr int at(int i) { return L - 1 - i; }
 };
 // (b0, a[L-1], ..., a1): the block before b read backwards from b's first lane.
 template <int L>
@@ -148,9 +169,52 @@ STEMSPLIT_INLINE Vec<L> shuffle(Vec<L> a, Vec<L> b) {
     return shuffle<L, Pattern<L>>(a, b, std::make_integer_sequence<int, L>{});
 }
 
-// Transposes L registers of L lanes, in place.
+// Lane patterns Even, Odd, EvenReversed and OddReversed: of 8 lanes in two steps, of which each is
+// one instruction; compilers find three for these patterns.
+template <int L, template <int> class Pattern>
+STEMSPLIT_INLINE Vec<L> pick(Vec<L> low, Vec<L> high) {
+    if constexpr (L != 8) {
+        return shuffle<L, Pattern>(low, high);
+    } else {
+        typedef double Pairs __attribute__((vector_size(8 * sizeof(float))));
+        constexpr int first = Pattern<4>::at(0), second = Pattern<4>::at(1);
+        if constexpr (first < 4) {
+            const Vec<L> both =
+                __builtin_shufflevector(low, high, first, second, first + 8, second + 8, first + 4,
+                                        second + 4, first + 12, second + 12);
+            return (Vec<L>)__builtin_shufflevector((Pairs)both, (Pairs)both, 0, 2, 1, 3);
+        } else {
+            const Vec<L> both =
+                __builtin_shufflevector(high, low, first - 4, second - 4, first + 4, second + 4,
+                                        first, second, first + 8, second + 8);
+            return (Vec<L>)__builtin_shufflevector((Pairs)both, (Pairs)both, 2, 0, 3, 1);
+        }
+    }
+}
+
+// Even or odd pairs of 128-bit quarters of both registers, alternating.
 template <int L>
-STEMSPLIT_INLINE void transpose(Vec<L>* rows) {
+struct QuarterZipLow {
+    static constexpr int at(int i) { return i / 8 * 4 + i % 4 + (i / 4 % 2) * L; }
+};
+template <int L>
+struct QuarterZipHigh {
+    static constexpr int at(int i) { return QuarterZipLow<L>::at(i) + L / 2; }
+};
+
+// Stores the low or high half of a register.
+template <int L, bool High>
+STEMSPLIT_INLINE void store_half(float* to, Vec<L> value) {
+    const auto half =
+        [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+            return __builtin_shufflevector(value, value, (I + (High ? L / 2 : 0))...);
+        };
+    store_aligned<L / 2>(to, half(std::make_integer_sequence<int, L / 2>{}));
+}
+
+// Stores the columns of L registers of L lanes, column j to to(j).
+template <int L, class To>
+STEMSPLIT_INLINE void store_columns(const Vec<L>* rows, To&& to) {
     Vec<L> pairs[L];
     // 4 x 4 inside each 128 bits of each group of four registers.
     unroll<L / 4>([&](auto group) __attribute__((always_inline)) {
@@ -164,23 +228,25 @@ STEMSPLIT_INLINE void transpose(Vec<L>* rows) {
         pairs[g + 2] = shuffle<L, PairLow>(high01, high23);
         pairs[g + 3] = shuffle<L, PairHigh>(high01, high23);
     });
-    // Then whole quarters between the groups.
+    // Then whole quarters between the groups. Of 16 lanes the last step is left to the stores,
+    // which write halves as fast.
     unroll<4>([&](auto lane) __attribute__((always_inline)) {
         constexpr int j = decltype(lane)::value;
         if constexpr (L == 4) {
-            rows[j] = pairs[j];
+            store_aligned<L>(to(j), pairs[j]);
         } else if constexpr (L == 8) {
-            rows[j] = shuffle<L, QuarterEven>(pairs[j], pairs[4 + j]);
-            rows[4 + j] = shuffle<L, QuarterOdd>(pairs[j], pairs[4 + j]);
+            store_aligned<L>(to(j), shuffle<L, QuarterEven>(pairs[j], pairs[4 + j]));
+            store_aligned<L>(to(4 + j), shuffle<L, QuarterOdd>(pairs[j], pairs[4 + j]));
         } else {
-            const Vec<L> even01 = shuffle<L, QuarterEven>(pairs[j], pairs[4 + j]);
-            const Vec<L> odd01 = shuffle<L, QuarterOdd>(pairs[j], pairs[4 + j]);
-            const Vec<L> even23 = shuffle<L, QuarterEven>(pairs[8 + j], pairs[12 + j]);
-            const Vec<L> odd23 = shuffle<L, QuarterOdd>(pairs[8 + j], pairs[12 + j]);
-            rows[j] = shuffle<L, QuarterEven>(even01, even23);
-            rows[4 + j] = shuffle<L, QuarterEven>(odd01, odd23);
-            rows[8 + j] = shuffle<L, QuarterOdd>(even01, even23);
-            rows[12 + j] = shuffle<L, QuarterOdd>(odd01, odd23);
+            unroll<2>([&](auto half) __attribute__((always_inline)) {
+                constexpr int g = 8 * decltype(half)::value;
+                const Vec<L> low = shuffle<L, QuarterZipLow>(pairs[g + j], pairs[g + 4 + j]);
+                const Vec<L> high = shuffle<L, QuarterZipHigh>(pairs[g + j], pairs[g + 4 + j]);
+                store_half<L, false>(to(j) + g, low);
+                store_half<L, true>(to(4 + j) + g, low);
+                store_half<L, false>(to(8 + j) + g, high);
+                store_half<L, true>(to(12 + j) + g, high);
+            });
         }
     });
 }
