@@ -83,6 +83,12 @@ class ModelCard:
     validation: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def rest(self) -> int:
+        """Index of the stem for what is none of the others: ``other``, or the last."""
+        names = self.sources
+        return names.index("other") if "other" in names else len(names) - 1
+
+    @property
     def settings(self) -> StftSettings:
         """The spectrogram's geometry."""
         return StftSettings(self.sample_rate, self.n_fft, self.hop_length)

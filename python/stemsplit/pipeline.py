@@ -287,7 +287,48 @@ def separate_blocks(
     settings = job.card.settings
     segment_frames = max(1, round(segment_seconds * settings.sample_rate / settings.hop_length))
     masker = Masker(predictor, segment_frames, job.watch)
-    return _run(blocks, Analyser(job), masker, Synthesiser(job, soft=soft))
+    song = _Song(blocks)
+    stems = _run(iter(song), Analyser(job), masker, Synthesiser(job, soft=soft))
+    if job.scheme.adds_up and job.settings.sample_rate != sample_rate:
+        song.kept = deque()
+        return _completed(stems, song, job.card.rest)
+    return stems
+
+
+class _Song:
+    """The blocks of a song, kept until they are taken again if `kept` is a queue."""
+
+    def __init__(self, blocks: Iterator[Audio]) -> None:
+        self._blocks = blocks
+        self.kept: deque[Audio] | None = None
+
+    def __iter__(self) -> Iterator[Audio]:
+        for block in self._blocks:
+            if self.kept is not None:
+                self.kept.append(block)
+            yield block
+
+    def take(self, samples: int) -> Audio:
+        """Give the next samples of those kept, float32 (channels, samples)."""
+        assert self.kept is not None
+        taken = [self.kept.popleft()]
+        while (missing := samples - sum(block.shape[1] for block in taken)) > 0:
+            taken.append(self.kept.popleft())
+        if missing < 0:
+            self.kept.appendleft(taken[-1][:, missing:])
+        return np.concatenate(taken, axis=1)[:, :samples]
+
+
+def _completed(stems: Iterator[Audio], song: _Song, rest: int) -> Iterator[Audio]:
+    """Give one stem what the others leave of the song.
+
+    Masks that add up share out the whole of the song at the rate it is worked on; what resampling
+    takes away, the very top of the band, is none of them and would keep stems from nulling.
+    """
+    for block in stems:
+        if block.shape[2]:
+            block[rest] += song.take(block.shape[2]) - block.sum(axis=0)
+        yield block
 
 
 def _run(

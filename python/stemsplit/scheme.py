@@ -17,7 +17,15 @@ Spectrum = npt.NDArray[np.complex64]
 
 
 class Scheme(Protocol):
-    """What stands between a spectrogram and a model's network, on both sides of it."""
+    """What stands between a spectrogram and a model's network, on both sides of it.
+
+    Attributes
+    ----------
+    adds_up:
+        Whether the masks of a bin sum to 1 over the stems, hard ones too.
+    """
+
+    adds_up: bool
 
     def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
         """Give the network's input.
@@ -69,6 +77,8 @@ class PaperScheme:
     A hard mask is 1 where a stem's own probability is above one half, whatever the others'.
     """
 
+    adds_up = False
+
     def __init__(self, card: ModelCard) -> None:
         self._bins, self._power = card.bins, card.magnitude_power
 
@@ -92,6 +102,8 @@ class BandScheme:
     Channels are taken in pairs, each pair by itself; a single channel, or the last of an odd
     number, is its own partner. A hard mask is 1 for the stem with the largest answer.
     """
+
+    adds_up = True
 
     def __init__(self, card: ModelCard) -> None:
         self._bins, self._power = card.bins, card.magnitude_power
