@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from stemsplit.audio import AudioReader
 from stemsplit.errors import MissingExtraError
 from stemsplit.files import replaced
 from stemsplit.portrait import PIECE_SECONDS, Portrait, Scale, portrait_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GENERATOR = '<meta name="generator" content="stemsplit">'
 """What every page says in its first lines."""
@@ -162,7 +165,7 @@ def _track(name: str, portrait: Portrait, loudest: float) -> dict[str, Any]:
         "name": name,
         "peak": _decibels(portrait.peak),
         "rms": _decibels(portrait.rms),
-        "picture": _picture(portrait.power, loudest),
+        "picture": _data_uri(picture(portrait.power, loudest)),
         "pieces": _base64_pieces(portrait),
     }
 
@@ -183,8 +186,16 @@ def _decibels(amplitude: float) -> str:
     return f"{20 * math.log10(amplitude):.1f} dB".replace("-", "−")
 
 
-def _picture(power: npt.NDArray[np.float32], loudest: float) -> str:
-    """Draw a spectrogram, (columns, rows), as a PNG in a data URI."""
+def picture(power: npt.NDArray[np.float32], loudest: float) -> Image.Image:
+    """Draw a spectrogram.
+
+    Parameters
+    ----------
+    power:
+        float32 (columns, rows), rows from low to high, as `Portrait.power` is.
+    loudest:
+        The power that is the top of the scale; 80 dB below it is its bottom.
+    """
     from PIL import Image, ImageColor
 
     floor = max(loudest, 1e-20) * 10 ** (-_RANGE_DB / 10)
@@ -195,6 +206,10 @@ def _picture(power: npt.NDArray[np.float32], loudest: float) -> str:
     palette = np.stack([np.interp(steps, range(len(colours)), c) for c in colours.T], axis=1)
     image = Image.fromarray(np.ascontiguousarray(levels.T[::-1]))
     image.putpalette(palette.round().astype(np.uint8).tobytes())
+    return image
+
+
+def _data_uri(image: Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
