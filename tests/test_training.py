@@ -170,6 +170,32 @@ def test_a_trained_compact_model_separates(collection: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(total, mixture, atol=1e-6)
 
 
+def test_a_training_begins_from_another_ones_weights(
+    tracks: list[StoredTrack], tmp_path: Path, architecture: str
+) -> None:
+    recipe = small_recipe(architecture, steps=2)
+    trained = make_training(tracks, tmp_path / "first", recipe).run()
+    second = training_of(recipe, tracks, [], tmp_path / "second", start=tmp_path / "first")
+    for one, other in zip(trained.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match="cannot begin from"):
+        training_of(recipe, tracks, [], tmp_path / "third", start=tmp_path)
+
+
+def test_a_training_begins_from_a_models_card(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    recipe = small_recipe("band-unet", steps=2)
+    training = make_training(tracks, tmp_path / "run", recipe)
+    trained = training.run()
+    export(training, recipe, trained, tmp_path / "small.json")
+    second = training_of(recipe, tracks, [], tmp_path / "next", start=tmp_path / "small.json")
+    for one, other in zip(trained.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match="cannot begin from"):
+        training_of(
+            small_recipe("paper"), tracks, [], tmp_path / "other", start=tmp_path / "small.json"
+        )
+
+
 def test_without_validation_the_last_weights_are_kept(
     tracks: list[StoredTrack], tmp_path: Path, architecture: str
 ) -> None:

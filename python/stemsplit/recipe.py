@@ -229,6 +229,7 @@ def training_of(
     *,
     device: torch.device | None = None,
     resume: bool = False,
+    start: Path | None = None,
 ) -> Training:
     """Set a recipe's training up.
 
@@ -259,8 +260,9 @@ def training_of(
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),
         "remix": dataclasses.asdict(remix),
+        "start": str(start) if start else None,
     }
-    return Training(task, folder, loop, device=device, resume=resume, facts=facts)
+    return Training(task, folder, loop, device=device, resume=resume, start=start, facts=facts)
 
 
 def export(training: Training, recipe: Recipe, network: torch.nn.Module, path: Path) -> ModelCard:

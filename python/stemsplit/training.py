@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stemsplit.errors import InputError, OutputError, UsageError
 from stemsplit.files import replaced
+from stemsplit.models import load_network
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -151,6 +152,9 @@ class Training:
         Where to train.
     resume:
         Go on from the folder's checkpoint. Without it, a folder that has one is refused.
+    start:
+        Begin with the weights of another training instead of random ones: the folder of a run, of
+        which the best are taken, or the card of a model of the same kind.
     facts:
         Further settings, which a resumed training must share; `facts` holds them all afterwards.
 
@@ -161,7 +165,7 @@ class Training:
     UsageError
         The checkpoint was made with other settings.
     InputError
-        ``resume`` without a checkpoint.
+        ``resume`` without a checkpoint, or ``start`` without weights that fit.
     """
 
     def __init__(
@@ -172,6 +176,7 @@ class Training:
         *,
         device: torch.device | None = None,
         resume: bool = False,
+        start: Path | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
         self.task = task
@@ -184,7 +189,10 @@ class Training:
         self._stale = 0
         self.facts = {"training": dataclasses.asdict(settings), **(facts or {})}
         self._fingerprint = json.dumps(self.facts)
-        self._use(task.first_network())
+        first = task.first_network()
+        if start is not None and not resume:
+            _fill(first, start)
+        self._use(first)
         self._begin(resume)
 
     def run(self, on_event: Callable[[TrainingEvent], None] | None = None) -> nn.Module:
@@ -318,6 +326,22 @@ class Training:
     def _save(self, name: str, state: dict[str, object]) -> None:
         with replaced(self.folder / name) as temporary:
             torch.save(state, temporary)
+
+
+def _fill(network: nn.Module, start: Path) -> None:
+    """Give a network the weights of a run's folder or of a model's card."""
+    try:
+        if start.is_dir():
+            weights = _load(start / BEST)["network"]
+        else:
+            weights = load_network(start, torch.device("cpu"))[1].state_dict()
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError) as error:  # RuntimeError: names or shapes that do not fit
+        raise InputError(
+            f"cannot begin from {start}",
+            got=str(error).split(". ")[0],
+            wanted="a run's folder, or the .json card of a model, of the same kind and size",
+        ) from error
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -55,6 +55,10 @@ def train(
         Path | None,
         typer.Option("--store", help="Folder of decoded stems; OUTPUT/store by default."),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Begin with the weights of a run's folder or a model's card."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
@@ -84,7 +88,9 @@ def train(
     target = choose_device(device)
     if threads is not None:
         torch.set_num_threads(threads)
-    training = training_of(chosen, tracks, held_out, output, device=target, resume=resume)
+    training = training_of(
+        chosen, tracks, held_out, output, device=target, resume=resume, start=start
+    )
     with _log(output / LOG, resume=resume) as log, _progress(training, console) as show:
 
         def report(event: TrainingEvent) -> None:
