@@ -1,0 +1,124 @@
+"""Measure what could be had of a trained model: shifts, channel orders, a Wiener filter, half.
+
+    python benchmarks/gains.py DIR [--model NAME]
+
+Each way separates every song of a collection with known stems; the figure is the plain energy ratio
+over the excerpt and both channels (``snr`` of ``stemsplit evaluate``), mean over songs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import machine, machine_line, markdown, publish
+from stemsplit import Separator, dsp, metrics
+from stemsplit.config import SOURCES
+from stemsplit.dataset import find_tracks, read_track
+
+SAMPLE_RATE = 44100
+SHIFT = 512
+N_FFT, HOP_LENGTH = 4096, 1024
+Way = Callable[[np.ndarray], np.ndarray]
+
+
+def separating(separator: Separator) -> Way:
+    """Give the plain way: mixture (2, samples) to stems (4, 2, samples)."""
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        stems = separator.separate(np.ascontiguousarray(mixture), SAMPLE_RATE, soft=True).stems
+        return np.stack([stems[source] for source in SOURCES])
+
+    return separate
+
+
+def shifted(plain: Way) -> Way:
+    """Mean of the song and the song half a hop later."""
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        later = plain(np.pad(mixture, ((0, 0), (SHIFT, 0))))[..., SHIFT:]
+        return (plain(mixture) + later) / 2
+
+    return separate
+
+
+def swapped(plain: Way) -> Way:
+    """Mean of both orders of the channels."""
+    return lambda mixture: (plain(mixture) + plain(mixture[::-1])[:, ::-1]) / 2
+
+
+def wiener(plain: Way) -> Way:
+    """One iteration of expectation maximisation, by norbert, from the plain stems."""
+    from norbert import expectation_maximization
+
+    def transform(signal: np.ndarray) -> np.ndarray:
+        return dsp.stft(np.ascontiguousarray(signal), N_FFT, HOP_LENGTH).astype(np.complex128)
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        mix = transform(mixture).transpose(1, 2, 0)
+        stems = np.stack([transform(stem) for stem in plain(mixture)]).transpose(2, 3, 1, 0)
+        scale = max(1.0, float(np.abs(mix).max()) / 10)  # as norbert's own wrapper does
+        filtered = scale * expectation_maximization(stems / scale, mix / scale, iterations=1)[0]
+        spectra = np.ascontiguousarray(filtered.transpose(3, 2, 0, 1)).astype(np.complex64)
+        length = mixture.shape[1]
+        return np.stack([dsp.istft(spec, N_FFT, HOP_LENGTH, length=length) for spec in spectra])
+
+    return separate
+
+
+def measure(root: Path, model: str) -> dict[str, Any]:
+    """Separate every song in every way."""
+    plain = separating(Separator(model, "cpu"))
+    ways = {
+        "plain": plain,
+        "`--precision half`": separating(Separator(model, "cpu", precision="half")),
+        "mean of two shifts": shifted(plain),
+        "mean of both channel orders": swapped(plain),
+    }
+    try:
+        ways["Wiener filter, one iteration (norbert)"] = wiener(plain)
+    except ImportError:
+        print("the Wiener filter is left out: norbert is not installed")
+    found: dict[str, dict[str, list[float]]] = {way: {s: [] for s in SOURCES} for way in ways}
+    for track in find_tracks(root):
+        audio = read_track(track)
+        for way, separate in ways.items():
+            estimates = separate(audio.mixture)
+            for index, source in enumerate(SOURCES):
+                if source in audio.present:
+                    ratio = metrics.snr(audio.stems[index], estimates[index])
+                    found[way][source].append(ratio)
+    means = {
+        way: {source: float(np.mean(values)) for source, values in by_source.items()}
+        for way, by_source in found.items()
+    }
+    packages = ("stemsplit", "numpy", "torch", "norbert")
+    return {**machine(packages), "model": model, "collection": root.name, "means": means}
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """Render the report as markdown."""
+    rows = []
+    for way, by_source in report["means"].items():
+        values = [*by_source.values(), float(np.mean(list(by_source.values())))]
+        rows.append([way, *(f"{value:.2f}" for value in values)])
+    head = [f"SDR in dB, `{report['model']}`", *SOURCES, "mean"]
+    return [machine_line(report), "", *markdown(head, rows)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", metavar="DIR", type=Path, help="tracks in a layout of MUSDB18")
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--print", action="store_true", help="do not keep the table")
+    arguments = parser.parse_args()
+    report = measure(arguments.root, arguments.model)
+    publish("gains", report, table(report), keep=not arguments.print)
+
+
+if __name__ == "__main__":
+    main()
