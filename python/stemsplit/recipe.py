@@ -260,7 +260,7 @@ def training_of(
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),
         "remix": dataclasses.asdict(remix),
-        "start": str(start) if start else None,
+        "start": start.name if start else None,
     }
     return Training(task, folder, loop, device=device, resume=resume, start=start, facts=facts)
 
