@@ -26,5 +26,3 @@ def test_kills_at_random_moments(
     outcome = json.loads(result.stdout)
     assert outcome["faults"] == []
     assert outcome["killed"] == KILLS
-    # Nearly all of the kills must have come before the last song was in its place.
-    assert outcome["early"] >= KILLS * 0.8
