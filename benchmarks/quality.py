@@ -76,7 +76,7 @@ def spleeter_row(root: Path) -> Row:
 
     def separate(mixture: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            stems = network(torch.from_numpy(mixture))
+            stems = network(torch.from_numpy(mixture.copy()))
         return np.stack([stems["vocals"].numpy(), stems["accompaniment"].numpy()])
 
     found: dict[str, list[float]] = {key: [] for key in FIGURES}
