@@ -268,3 +268,57 @@ def test_bad_settings_are_refused() -> None:
         LoopSettings(steps=0)
     with pytest.raises(UsageError, match="precision"):
         LoopSettings(precision="int8")
+
+
+def test_muon_resumes_to_the_same_bits(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    """Two optimizers, whose states both have to be kept."""
+    recipe = small_recipe("band-unet", optimizer="muon")
+    recipe = changed(recipe, ["network.size={bands=32, widths=[16, 16, 16], dilations=[1]}"])
+    wanted = make_training(tracks, tmp_path / "straight", recipe).run()
+
+    def interrupt(event: TrainingEvent) -> None:
+        if event.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_training(tracks, tmp_path / "broken", recipe).run(interrupt)
+    got = make_training(tracks, tmp_path / "broken", recipe, resume=True).run()
+    for one, other in zip(wanted.parameters(), got.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_larger_network_begins_from_a_smaller_one(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    small = small_recipe("band-unet", steps=2)
+    trained = make_training(tracks, tmp_path / "small", small).run()
+    wider = {**NETWORKS["band-unet"]["size"], "widths": [8, 12, 16]}
+    large = dataclasses.replace(small, network={**small.network, "size": wider})
+    training = training_of(large, tracks, [], tmp_path / "large", start=tmp_path / "small")
+    x = torch.rand(1, 8, 4, 32)
+    with torch.inference_mode():
+        difference = training.network.eval().masks(x) - trained.masks(x)
+    assert difference.abs().max() < 1e-6  # the order of float32 sums
+
+
+def test_processes_of_torchrun_train_one_network(collection: Path, tmp_path: Path) -> None:
+    """Two of them on one machine: one log, one model, which is not what one alone would make."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        "[training]\nsteps = 3\nwarmup = 1\nvalidate_every = 2\naverage = 0.5\n"
+        "[network]\nbatch_size = 2\nframes = 8\nn_fft = 1024\nhop_length = 256\nsingle_bands = 8\n"
+        "[network.size]\nbands = 32\nwidths = [8, 8, 8]\nsqueeze = [4, 4, 4]\ndilations = [1]\n"
+    )
+    command = ["-m", "stemsplit", "train", str(collection / "train"), "--recipe", str(recipe)]
+    command += ["--valid", str(collection / "valid"), "--threads", "1", "-q", "-d", "cpu"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, prefix in (("alone", []), ("together", torchrun)):
+        arguments = [sys.executable, *prefix, *command, "-o", str(tmp_path / name)]
+        subprocess.run(arguments, check=True, capture_output=True, timeout=300)
+    with (tmp_path / "together" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    together, one = load_network(tmp_path / "together" / "model.json", torch.device("cpu"))
+    _, other = load_network(tmp_path / "alone" / "model.json", torch.device("cpu"))
+    assert together.training["processes"] == 2
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)

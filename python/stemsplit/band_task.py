@@ -104,10 +104,11 @@ class BandTask:
         """Give the network to train from a step on: always the same here."""
         return network
 
-    def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Make a step's batch; it depends on the seed and the step alone."""
+    def batch(self, step: int, part: int = 0) -> tuple[Tensor, ...]:
+        """Make a part of a step's batch; it depends on the seed, the step and the part alone."""
+        first = part * self.settings.batch_size
         examples = [
-            self._measured(self._remixer.example((self._seed, step, index)))
+            self._measured(self._remixer.example((self._seed, step, first + index)))
             for index in range(self.settings.batch_size)
         ]
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))

@@ -102,10 +102,11 @@ class PaperTask:
             return training.part()
         return training
 
-    def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Make a step's batch; it depends on the seed and the step alone."""
+    def batch(self, step: int, part: int = 0) -> tuple[Tensor, ...]:
+        """Make a part of a step's batch; it depends on the seed, the step and the part alone."""
+        first = part * self.settings.batch_size
         pairs = [
-            self._example((self._seed, step + _PRIOR_BATCHES, index))
+            self._example((self._seed, step + _PRIOR_BATCHES, first + index))
             for index in range(self.settings.batch_size)
         ]
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from stemsplit.models import ModelCard
     from stemsplit.remix import StoredTrack
+    from stemsplit.team import Team
     from stemsplit.training import Training
 
 ARCHITECTURES = ("paper", "band-unet")
@@ -230,6 +231,7 @@ def training_of(
     device: torch.device | None = None,
     resume: bool = False,
     start: Path | None = None,
+    team: Team | None = None,
 ) -> Training:
     """Set a recipe's training up.
 
@@ -262,7 +264,9 @@ def training_of(
         "remix": dataclasses.asdict(remix),
         "start": start.name if start else None,
     }
-    return Training(task, folder, loop, device=device, resume=resume, start=start, facts=facts)
+    return Training(
+        task, folder, loop, device=device, resume=resume, start=start, facts=facts, team=team
+    )
 
 
 def export(training: Training, recipe: Recipe, network: torch.nn.Module, path: Path) -> ModelCard:

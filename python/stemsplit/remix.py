@@ -24,6 +24,7 @@ _ACTIVE_DB = -60.0
 # Mean levels of MUSDB18's stems, RMS in dB of full scale, in the order of SOURCES.
 _TYPICAL_DB = (-22.0, -24.0, -24.0, -23.0)
 _EXCERPT_TRIES = 8
+_FAST_LENGTH = 1 << 14  # a Fourier transform of a multiple of it has no large prime factor
 _OCTAVES_HZ = 62.5 * 2.0 ** np.arange(9)
 
 
@@ -276,11 +277,12 @@ class Remixer:
 def _equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:
     """Change the tone by random gains at octaves, linear in dB and octaves between them."""
     gains_db = rng.normal(0, spread_db, len(_OCTAVES_HZ))
-    frequencies = np.fft.rfftfreq(audio.shape[1], 1 / sample_rate)
+    length = -(-audio.shape[1] // _FAST_LENGTH) * _FAST_LENGTH
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
     curve_db = np.interp(np.log2(np.maximum(frequencies, 1)), np.log2(_OCTAVES_HZ), gains_db)
-    spectrum = np.fft.rfft(audio) * (10 ** (curve_db / 20)).astype(np.float32)
-    equalised: Audio = np.fft.irfft(spectrum, audio.shape[1]).astype(np.float32)
-    return equalised
+    spectrum = np.fft.rfft(audio, length) * (10 ** (curve_db / 20)).astype(np.float32)
+    equalised = np.fft.irfft(spectrum, length).astype(np.float32)
+    return equalised[:, : audio.shape[1]]
 
 
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:

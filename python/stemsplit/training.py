@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from stemsplit.errors import InputError, OutputError, UsageError
 from stemsplit.files import replaced
+from stemsplit.growth import embed
 from stemsplit.models import load_network
+from stemsplit.optimizers import OPTIMIZERS, optimizers_for
+from stemsplit.team import Team
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -35,8 +38,10 @@ class LoopSettings:
         Optimiser steps in all.
     learning_rate:
         Its peak: it rises linearly over ``warmup`` steps and falls to zero along a cosine.
+    optimizer:
+        ``adamw``, or ``muon``: see `stemsplit.optimizers`.
     weight_decay:
-        Of AdamW.
+        Of either.
     average:
         Decay a step of the exponentially averaged weights, which validation and export take; 0
         takes the weights as they are. It begins lower, as long as the average holds few steps.
@@ -53,6 +58,7 @@ class LoopSettings:
     steps: int = 4000
     learning_rate: float = 2e-3
     warmup: int = 100
+    optimizer: str = "adamw"
     weight_decay: float = 1e-2
     average: float = 0.0
     validate_every: int = 250
@@ -66,6 +72,9 @@ class LoopSettings:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
         if not 0 <= self.average < 1:
             raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
+        if self.optimizer not in OPTIMIZERS:
+            wanted = " or ".join(OPTIMIZERS)
+            raise UsageError("bad optimizer", got=self.optimizer, wanted=wanted)
         if self.precision not in ("float32", "bfloat16"):
             raise UsageError("bad precision", got=self.precision, wanted="float32 or bfloat16")
 
@@ -116,8 +125,11 @@ class Task(Protocol):
     def at_step(self, network: nn.Module, step: int) -> nn.Module:
         """Give the network to train from a step on: the same, or one made of it."""
 
-    def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Make a step's batch, on the CPU; it depends on the seed and the step alone."""
+    def batch(self, step: int, part: int = 0) -> tuple[Tensor, ...]:
+        """Make a step's batch, on the CPU; it depends on the seed, the step and the part alone.
+
+        A part is the share of one of several processes.
+        """
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         """Give the loss of a batch, a scalar."""
@@ -130,6 +142,18 @@ class Task(Protocol):
 
     def finished(self, network: nn.Module) -> nn.Module:
         """Give the network to export, from a trained one in evaluation mode."""
+
+
+class _Lesson(nn.Module):
+    """A network with its loss as output, which is what processes can share the gradients of."""
+
+    def __init__(self, task: Task, network: nn.Module) -> None:
+        super().__init__()
+        self._task = task
+        self.network = network
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        return self._task.loss(self.network, batch)
 
 
 class Training:
@@ -154,9 +178,11 @@ class Training:
         Go on from the folder's checkpoint. Without it, a folder that has one is refused.
     start:
         Begin with the weights of another training instead of random ones: the folder of a run, of
-        which the best are taken, or the card of a model of the same kind.
+        which the best are taken, or the card of a model of the same kind, perhaps a smaller one.
     facts:
         Further settings, which a resumed training must share; `facts` holds them all afterwards.
+    team:
+        The processes that train together; each takes a batch of its own in every step.
 
     Raises
     ------
@@ -178,8 +204,10 @@ class Training:
         resume: bool = False,
         start: Path | None = None,
         facts: dict[str, Any] | None = None,
+        team: Team | None = None,
     ) -> None:
         self.task = task
+        self.team = team or Team()
         self.settings = settings
         self.folder = folder
         self.device = device or torch.device("cpu")
@@ -188,6 +216,8 @@ class Training:
         self.best: Validation | None = None
         self._stale = 0
         self.facts = {"training": dataclasses.asdict(settings), **(facts or {})}
+        if self.team.size > 1:
+            self.facts["processes"] = self.team.size
         self._fingerprint = json.dumps(self.facts)
         first = task.first_network()
         if start is not None and not resume:
@@ -198,11 +228,11 @@ class Training:
     def run(self, on_event: Callable[[TrainingEvent], None] | None = None) -> nn.Module:
         """Train to the last step and give the best network, in evaluation mode."""
         with ThreadPoolExecutor(1) as ahead:
-            batch = ahead.submit(self.task.batch, self.step)
+            batch = ahead.submit(self.task.batch, self.step, self.team.rank)
             while self.step < self.settings.steps and not self._out_of_patience:
                 started = time.perf_counter()
                 ready = batch.result()
-                batch = ahead.submit(self.task.batch, self.step + 1)
+                batch = ahead.submit(self.task.batch, self.step + 1, self.team.rank)
                 loss = self._train_step(ready)
                 self.step += 1
                 due = self.step % self.settings.validate_every == 0
@@ -229,9 +259,11 @@ class Training:
         """Train a network from here on, with a fresh optimiser."""
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._lesson = self.team.wrapped(_Lesson(self.task, self.network))
         self.average = copy.deepcopy(self.network).eval() if self.settings.average else None
-        self._optimizer = torch.optim.AdamW(
-            self.network.parameters(),
+        self._optimizers = optimizers_for(
+            self.network,
+            self.settings.optimizer,
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
         )
@@ -264,7 +296,8 @@ class Training:
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step, self._stale = state["step"], state["stale"]
         self.best_loss = state["best_loss"]
         self.best = Validation(**state["best"]) if state["best"] else None
@@ -272,17 +305,19 @@ class Training:
     def _train_step(self, batch: tuple[Tensor, ...]) -> float:
         settings = self.settings
         self._advance(self.step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = settings.rate_at(self.step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate_at(self.step)
         # Seeded by the step, so that dropout is the same after a resume.
-        torch.manual_seed(settings.seed * 1_000_003 + self.step)
+        torch.manual_seed((settings.seed * 1_000_003 + self.step) * self.team.size + self.team.rank)
         self.network.train()
         with self._precision():
-            loss = self.task.loss(self.network, tuple(part.to(self.device) for part in batch))
-        self._optimizer.zero_grad(set_to_none=True)
+            loss: Tensor = self._lesson(*(part.to(self.device) for part in batch))
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         if self.average is not None:
             self._update_average(self.average)
         return float(loss.detach())
@@ -303,8 +338,11 @@ class Training:
 
     def _validate_and_save(self) -> Validation | None:
         chosen = self.average if self.average is not None else self.network.eval()
-        with self._precision():
-            validation = self.task.validate(chosen)
+        validation = None
+        if self.team.rank == 0:
+            with self._precision():
+                validation = self.task.validate(chosen)
+        validation = self.team.told(validation)
         loss = validation.loss if validation else -math.inf
         self._stale += 1
         if loss <= self.best_loss:
@@ -316,14 +354,16 @@ class Training:
             "stale": self._stale,
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "best_loss": self.best_loss,
             "best": dataclasses.asdict(self.best) if self.best else None,
         }
         self._save(CHECKPOINT, state)
-        return validation
+        return self.team.told(validation)  # nobody reads what is not yet written
 
     def _save(self, name: str, state: dict[str, object]) -> None:
+        if self.team.rank:
+            return
         with replaced(self.folder / name) as temporary:
             torch.save(state, temporary)
 
@@ -335,12 +375,12 @@ def _fill(network: nn.Module, start: Path) -> None:
             weights = _load(start / BEST)["network"]
         else:
             weights = load_network(start, torch.device("cpu"))[1].state_dict()
-        network.load_state_dict(weights)
+        embed(network, weights)
     except (OSError, RuntimeError) as error:  # RuntimeError: names or shapes that do not fit
         raise InputError(
             f"cannot begin from {start}",
             got=str(error).split(". ")[0],
-            wanted="a run's folder, or the .json card of a model, of the same kind and size",
+            wanted="a run's folder, or the .json card of a model, of the same kind and no larger",
         ) from error
 
 

@@ -15,12 +15,15 @@ from stemsplit.cli.process import tune_process
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from torch import nn
 
     from stemsplit.recipe import Recipe
     from stemsplit.remix import StoredTrack
+    from stemsplit.team import Team
     from stemsplit.training import Training, TrainingEvent, Validation
 
 LOG = "log.csv"
+PLOT = "log.svg"
 _AVERAGED_STEPS = 50
 
 
@@ -62,6 +65,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw OUTPUT/log.svg too, anew at every validation.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> int:
     """Train a network on songs with their stems.
@@ -77,42 +83,69 @@ def train(
     added = tuple(DataSource(str(folder)) for folder in data or [])
     chosen = dataclasses.replace(chosen, data=chosen.data + added)
     tune_process()
+    import torch
     from rich.console import Console
 
-    console = Console(stderr=True, quiet=quiet)
-    tracks, held_out = _stored(chosen, valid or [], store or output / "store", console)
-    import torch
-
     from stemsplit.infer import choose_device
+    from stemsplit.team import join, local_device
+    from stemsplit.training_plot import empty_figure
 
-    target = choose_device(device)
+    if plot:
+        empty_figure()
+    target = local_device(choose_device(device))
     if threads is not None:
         torch.set_num_threads(threads)
-    training = training_of(
-        chosen, tracks, held_out, output, device=target, resume=resume, start=start
-    )
+    if target.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as cuDNN's convolutions take already
+    with join(target) as team:
+        console = Console(stderr=True, quiet=quiet or team.rank > 0)
+        folder = store or output / "store"
+        tracks, held_out = _stored(chosen, valid or [], folder, console, team)
+        training = training_of(
+            chosen, tracks, held_out, output, device=target, resume=resume, start=start, team=team
+        )
+        network = _trained(training, output, console, resume=resume, plot=plot)
+        if team.rank == 0:
+            export(training, chosen, network, output / f"{name}.json")
+    console.print(f"model in {output / name}.json", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _trained(
+    training: Training, output: Path, console: Console, *, resume: bool, plot: bool
+) -> nn.Module:
+    """Train to the end; the team's first process shows and logs it."""
+    from stemsplit.training_plot import plot_log
+
+    if training.team.rank:
+        return training.run()
     with _log(output / LOG, resume=resume) as log, _progress(training, console) as show:
 
         def report(event: TrainingEvent) -> None:
             log(event)
             show(event)
+            if plot and event.validation:
+                plot_log(output / LOG, output / PLOT)
 
-        network = training.run(report)
-    export(training, chosen, network, output / f"{name}.json")
-    console.print(f"model in {output / name}.json", highlight=False, soft_wrap=True)
-    return 0
+        return training.run(report)
 
 
 def _stored(
-    recipe: Recipe, valid: list[Path], store: Path, console: Console
+    recipe: Recipe, valid: list[Path], store: Path, console: Console, team: Team
 ) -> tuple[list[StoredTrack], list[StoredTrack]]:
+    """Decode what is to be decoded; all but the team's first process find it done."""
     from rich.progress import Progress
 
     from stemsplit.recipe import stored
 
+    if team.rank:
+        team.told(None)
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("decoding", total=None)
-        return stored(recipe, valid, store, lambda n, of: bar.update(task, completed=n, total=of))
+        both = stored(recipe, valid, store, lambda n, of: bar.update(task, completed=n, total=of))
+    if team.rank == 0:
+        team.told(None)
+    return both
 
 
 @contextmanager
@@ -128,8 +161,7 @@ def _log(path: Path, *, resume: bool) -> Iterator[Callable[[TrainingEvent], None
             validated = f"{event.validation.loss:.5f}" if event.validation else ""
             row = [event.step, f"{event.loss:.5f}", f"{event.learning_rate:.3g}"]
             writer.writerow([*row, f"{event.seconds:.3f}", validated])
-            if event.validation:
-                file.flush()
+            file.flush()  # a run of hours is looked at on its way
 
         yield add
 

@@ -1,0 +1,55 @@
+"""Beginning a larger network with a smaller one inside, so that both answer the same at first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
+    """Give a network the weights of one of its kind with fewer channels.
+
+    What the smaller one computes goes on as it was: its channels take nothing from the new ones,
+    which see everything and learn to be heard (function-preserving growth as in Chen et al.,
+    "Net2Net", ICLR 2016). Equal sizes are plainly copied.
+
+    Parameters
+    ----------
+    network:
+        The larger one.
+    smaller:
+        State of the smaller one.
+
+    Raises
+    ------
+    RuntimeError
+        Another kind of network, or one that is larger in any place.
+    """
+    state = network.state_dict()
+    transposed = {
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ConvTranspose2d)
+    }
+    if state.keys() != smaller.keys():
+        strange = ", ".join(sorted(state.keys() ^ smaller.keys())[:3])
+        raise RuntimeError(f"weights of another kind of network: {strange}")
+    with torch.no_grad():
+        for name, weights in state.items():
+            given = smaller[name]
+            fits = all(a >= b for a, b in zip(weights.shape, given.shape, strict=True))
+            if weights.ndim != given.ndim or not fits:
+                raise RuntimeError(
+                    f"{name} is {tuple(given.shape)} and should be at most {tuple(weights.shape)}"
+                )
+            _embed(weights, given, outputs=1 if name in transposed else 0)
+
+
+def _embed(weights: Tensor, given: Tensor, *, outputs: int) -> None:
+    """Copy weights into larger ones; given outputs see no new inputs."""
+    if weights.ndim > 1:
+        weights.narrow(outputs, 0, given.shape[outputs]).zero_()
+    corner = weights
+    for axis, size in enumerate(given.shape):
+        corner = corner.narrow(axis, 0, size)
+    corner.copy_(given)

@@ -1,0 +1,47 @@
+"""Growth: a larger network that answers as the smaller one inside it, and learns beyond it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stemsplit.growth import embed
+from stemsplit.unet import FEATURES, BandUNet, UNetSize
+from test_unet import SMALL, random_network
+
+LARGER = UNetSize(bands=32, widths=(8, 12, 16), squeeze=(4, 6, 8), dilations=(1, 2))
+
+
+def test_a_larger_network_answers_as_the_one_inside() -> None:
+    small = random_network()
+    large = random_network(LARGER)
+    embed(large, small.state_dict())
+    x = torch.rand(2, 40, FEATURES, 32)
+    with torch.inference_mode():
+        # Only zeros are added: the difference is the order of float32 sums.
+        assert (large.masks(x) - small.masks(x)).abs().max() < 1e-6
+
+
+def test_new_channels_learn() -> None:
+    small, large = random_network(), random_network(LARGER)
+    embed(large, small.state_dict())
+    large.train()
+    large.masks(torch.rand(2, 40, FEATURES, 32)).square().sum().backward()
+    gradient = large.middle[0].conv[0].weight.grad
+    assert gradient is not None
+    assert gradient[:8, 8:].abs().max() > 0
+
+
+def test_the_same_size_is_copied() -> None:
+    one, other = random_network(), BandUNet(4, SMALL)
+    embed(other, one.state_dict())
+    for name, weights in other.state_dict().items():
+        assert torch.equal(weights, one.state_dict()[name]), name
+
+
+def test_a_smaller_or_other_network_is_refused() -> None:
+    large = random_network(LARGER)
+    with pytest.raises(RuntimeError, match="should be at most"):
+        embed(BandUNet(4, SMALL), large.state_dict())
+    with pytest.raises(RuntimeError, match="another kind"):
+        embed(large, {"weight": torch.zeros(1)})
