@@ -1,6 +1,6 @@
-"""Measure what could be had of a trained model: shifts, channel orders, a Wiener filter, half.
+"""Measure what could be had of a trained model: shifts, ensembles, a Wiener filter, half.
 
-    python benchmarks/gains.py DIR [--model NAME]
+    python benchmarks/gains.py DIR [--model NAME] [--with CARD]
 
 Each way separates every song of a collection with known stems; the figure is the plain energy ratio
 over the excerpt and both channels (``snr`` of ``stemsplit evaluate``), mean over songs.
@@ -51,6 +51,11 @@ def swapped(plain: Way) -> Way:
     return lambda mixture: (plain(mixture) + plain(mixture[::-1])[:, ::-1]) / 2
 
 
+def together(one: Way, other: Way) -> Way:
+    """Mean of two models."""
+    return lambda mixture: (one(mixture) + other(mixture)) / 2
+
+
 def wiener(plain: Way) -> Way:
     """One iteration of expectation maximisation, by norbert, from the plain stems."""
     from norbert import expectation_maximization
@@ -70,8 +75,8 @@ def wiener(plain: Way) -> Way:
     return separate
 
 
-def measure(root: Path, model: str) -> dict[str, Any]:
-    """Separate every song in every way."""
+def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
+    """Separate every song in every way; a second model stands for an ensemble's."""
     plain = separating(Separator(model, "cpu"))
     ways = {
         "plain": plain,
@@ -79,6 +84,10 @@ def measure(root: Path, model: str) -> dict[str, Any]:
         "mean of two shifts": shifted(plain),
         "mean of both channel orders": swapped(plain),
     }
+    if second is not None:
+        other = separating(Separator(second, "cpu"))
+        ways[f"the other model alone: {Path(second).stem}"] = other
+        ways["mean of both models"] = together(plain, other)
     try:
         ways["Wiener filter, one iteration (norbert)"] = wiener(plain)
     except ImportError:
@@ -114,9 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", metavar="DIR", type=Path, help="tracks in a layout of MUSDB18")
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--with", dest="second", metavar="CARD", help="of an ensemble of two")
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
-    report = measure(arguments.root, arguments.model)
+    report = measure(arguments.root, arguments.model, arguments.second)
     publish("gains", report, table(report), keep=not arguments.print)
 
 

@@ -15,9 +15,9 @@ from stemsplit.scheme import scheme_of
 
 FloatArray = npt.NDArray[np.float32]
 
-# Frames predicted at a time. On a CPU more of them gain the paper's network nothing and cost
-# memory; one that works on bands is light, and short pieces would compute much context.
-_CPU_FRAMES = 128
+# Frames predicted at a time: few compute much context twice, and many cost memory, of which one
+# that works on bands needs little.
+_CPU_FRAMES = 256
 _CUDA_FRAMES = 1024
 _BAND_FRAMES = 2048
 
