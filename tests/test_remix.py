@@ -97,6 +97,24 @@ def test_every_source_is_needed(tmp_path: Path, make_stems: StemMaker) -> None:
         Remixer(tracks, 1024)
 
 
+def test_single_stems_are_drawn_only_into_mixes(
+    stored: list[StoredTrack], tmp_path: Path, make_stems: StemMaker
+) -> None:
+    vocals = {"vocals": make_stems(1.0, seed=9)["vocals"]}
+    write_folder(tmp_path / "voices" / "singer", vocals)
+    (singer,) = store_tracks(find_tracks(tmp_path / "voices"), tmp_path / "store")
+    singer = dataclasses.replace(singer, coherent=False, weight=1000)
+    songs = Remixer([*stored, singer], 4096, RemixSettings(coherent=1))
+    for index in range(10):
+        # The example is the one drawn without the singer: not even a draw is different.
+        wanted = Remixer(stored, 4096, RemixSettings(coherent=1)).example((index,))
+        np.testing.assert_array_equal(songs.example((index,)), wanted)
+    mixes = Remixer([*stored, singer], 4096, RemixSettings(coherent=0, absent=0))
+    assert all(mixes.example((index,)).any(axis=(1, 2)).all() for index in range(10))
+    with pytest.raises(InputError, match="coherent = 0"):
+        Remixer([dataclasses.replace(track, coherent=False) for track in stored], 4096)
+
+
 def test_varispeed_changes_the_pitch(stored: list[StoredTrack]) -> None:
     """The tune's bass is a sine of 55 Hz, and tape 10 % faster makes it 60.5 Hz."""
     settings = RemixSettings(varispeed=0.1)

@@ -95,7 +95,8 @@ class StoredStem:
 class StoredTrack:
     """A track of the store: its stems by source (absent ones left out), length and rate.
 
-    ``weight`` says how often it is drawn, relative to others of its length.
+    ``weight`` says how often it is drawn, relative to others of its length; ``coherent`` whether
+    it may stand for a whole song, or only lends stems to mixes of songs.
     """
 
     name: str
@@ -103,6 +104,7 @@ class StoredTrack:
     sample_rate: int
     stems: dict[str, StoredStem]
     weight: float = 1.0
+    coherent: bool = True
 
 
 def store_tracks(
@@ -197,7 +199,7 @@ class Remixer:
     Raises
     ------
     InputError
-        No track has one of the sources.
+        No track has one of the sources, or none is a song and examples of one are wanted.
     """
 
     def __init__(
@@ -213,7 +215,12 @@ class Remixer:
                 raise InputError(
                     f"no training track has {source}", wanted="at least one track of every source"
                 )
-        self._tracks = tracks
+        self._songs = [track for track in tracks if track.coherent]
+        if self.settings.coherent and not self._songs:
+            raise InputError(
+                "no training track may stand for a whole song",
+                remedy="set coherent = 0 in [remix], or leave it true for one of [[data]]",
+            )
 
     def example(self, seed: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Draw an example: float32 (4 stems, 2 channels, samples), in the order of `SOURCES`."""
@@ -222,7 +229,7 @@ class Remixer:
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
         song = None
         if rng.random() < settings.coherent:
-            track = _draw(self._tracks, rng)
+            track = _draw(self._songs, rng)
             speed = self._speed(rng)
             song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng), speed)
         for index, source in enumerate(SOURCES):
