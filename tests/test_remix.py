@@ -138,6 +138,27 @@ def test_bad_settings_are_refused() -> None:
         RemixSettings(varispeed=-1)
 
 
+def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker) -> None:
+    stems = make_stems(1.0, channels=1) | {"other": make_stems(1.0)["other"]}
+    write_folder(tmp_path / "data" / "song", stems)
+    tracks = store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
+    dry = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
+    bass, other = SOURCES.index("bass"), SOURCES.index("other")
+    plain = Remixer(tracks, 8192, dry).example((0,))
+    placed = Remixer(tracks, 8192, dataclasses.replace(dry, pan=1)).example((0,))
+    np.testing.assert_array_equal(plain[other], placed[other], "a stem in stereo stays")
+    np.testing.assert_array_equal(plain[bass, 0], plain[bass, 1])
+    assert not np.array_equal(placed[bass, 0], placed[bass, 1])
+    # Panning keeps the power of the two channels together; 16 bits and float32 round it.
+    power = np.square(plain[bass]).sum(), np.square(placed[bass]).sum()
+    assert power[0] == pytest.approx(power[1], rel=1e-4)
+    wet = Remixer(tracks, 8192, dataclasses.replace(dry, reverb=1)).example((0,))
+    assert wet.shape == plain.shape
+    assert not np.allclose(wet[other], plain[other])
+    with pytest.raises(UsageError, match="bad pan"):
+        RemixSettings(pan=2)
+
+
 def test_equalising_changes_the_tone_and_keeps_the_length(stored: list[StoredTrack]) -> None:
     plain = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
     changed = dataclasses.replace(plain, equalise_db=6)

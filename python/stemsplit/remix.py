@@ -16,6 +16,7 @@ import soxr
 
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, Track, read_track
+from stemsplit.effects import panned, reverberate
 from stemsplit.errors import InputError, UsageError
 
 _FULL_SCALE = 32767
@@ -47,6 +48,10 @@ class RemixSettings:
         All stems of a coherent example change alike.
     equalise_db:
         Standard deviation of each stem's random tone: gains an octave apart, lines between them.
+    reverb:
+        How often a stem gets a random room, see `stemsplit.effects.reverberate`.
+    pan:
+        How often a stem whose channels are equal gets a random place between them.
     """
 
     coherent: float = 0.5
@@ -57,9 +62,11 @@ class RemixSettings:
     flip: float = 0.5
     varispeed: float = 0.0
     equalise_db: float = 0.0
+    reverb: float = 0.0
+    pan: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("coherent", "absent", "swap", "flip"):
+        for name in ("coherent", "absent", "swap", "flip", "reverb", "pan"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
@@ -275,9 +282,19 @@ class Remixer:
         audio = np.broadcast_to(audio[:2, : self.samples], (2, self.samples))
         if self.settings.equalise_db:
             audio = _equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
+        audio = self._placed(audio, track.sample_rate, rng)
         factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
         augmented: Audio = (audio[::-1] if swap else audio) * factor
         return augmented
+
+    def _placed(self, audio: Audio, sample_rate: int, rng: np.random.Generator) -> Audio:
+        """Pan and reverberate; what is off draws nothing, so that its recipes draw as before."""
+        mono = self.settings.pan and np.array_equal(audio[0], audio[1])
+        if mono and rng.random() < self.settings.pan:
+            audio = panned(audio[0], rng.uniform(-1, 1))
+        if self.settings.reverb and rng.random() < self.settings.reverb:
+            audio = reverberate(audio, sample_rate, rng)
+        return audio
 
 
 def _equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:
