@@ -97,6 +97,24 @@ def test_every_source_is_needed(tmp_path: Path, make_stems: StemMaker) -> None:
         Remixer(tracks, 1024)
 
 
+def test_single_stems_are_drawn_only_into_mixes(
+    stored: list[StoredTrack], tmp_path: Path, make_stems: StemMaker
+) -> None:
+    vocals = {"vocals": make_stems(1.0, seed=9)["vocals"]}
+    write_folder(tmp_path / "voices" / "singer", vocals)
+    (singer,) = store_tracks(find_tracks(tmp_path / "voices"), tmp_path / "store")
+    singer = dataclasses.replace(singer, coherent=False, weight=1000)
+    songs = Remixer([*stored, singer], 4096, RemixSettings(coherent=1))
+    for index in range(10):
+        # The example is the one drawn without the singer: not even a draw is different.
+        wanted = Remixer(stored, 4096, RemixSettings(coherent=1)).example((index,))
+        np.testing.assert_array_equal(songs.example((index,)), wanted)
+    mixes = Remixer([*stored, singer], 4096, RemixSettings(coherent=0, absent=0))
+    assert all(mixes.example((index,)).any(axis=(1, 2)).all() for index in range(10))
+    with pytest.raises(InputError, match="coherent = 0"):
+        Remixer([dataclasses.replace(track, coherent=False) for track in stored], 4096)
+
+
 def test_varispeed_changes_the_pitch(stored: list[StoredTrack]) -> None:
     """The tune's bass is a sine of 55 Hz, and tape 10 % faster makes it 60.5 Hz."""
     settings = RemixSettings(varispeed=0.1)
@@ -118,6 +136,27 @@ def test_bad_settings_are_refused() -> None:
         RemixSettings(coherent=2)
     with pytest.raises(UsageError, match="bad varispeed"):
         RemixSettings(varispeed=-1)
+
+
+def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker) -> None:
+    stems = make_stems(1.0, channels=1) | {"other": make_stems(1.0)["other"]}
+    write_folder(tmp_path / "data" / "song", stems)
+    tracks = store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
+    dry = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
+    bass, other = SOURCES.index("bass"), SOURCES.index("other")
+    plain = Remixer(tracks, 8192, dry).example((0,))
+    placed = Remixer(tracks, 8192, dataclasses.replace(dry, pan=1)).example((0,))
+    np.testing.assert_array_equal(plain[other], placed[other], "a stem in stereo stays")
+    np.testing.assert_array_equal(plain[bass, 0], plain[bass, 1])
+    assert not np.array_equal(placed[bass, 0], placed[bass, 1])
+    # Panning keeps the power of the two channels together; 16 bits and float32 round it.
+    power = np.square(plain[bass]).sum(), np.square(placed[bass]).sum()
+    assert power[0] == pytest.approx(power[1], rel=1e-4)
+    wet = Remixer(tracks, 8192, dataclasses.replace(dry, reverb=1)).example((0,))
+    assert wet.shape == plain.shape
+    assert not np.allclose(wet[other], plain[other])
+    with pytest.raises(UsageError, match="bad pan"):
+        RemixSettings(pan=2)
 
 
 def test_equalising_changes_the_tone_and_keeps_the_length(stored: list[StoredTrack]) -> None:

@@ -74,7 +74,8 @@ def find_tracks(root: Path) -> list[Track]:
     """Find the tracks below a folder, sorted by name.
 
     A track is a ``NAME.stem.mp4``, or a folder with at least one of vocals, drums, bass and other
-    as WAV, FLAC or OGG. Subfolders such as ``train/`` and ``test/`` are searched.
+    as WAV, FLAC or OGG. Subfolders such as ``train/`` and ``test/`` are searched,
+    hidden ones are not.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def find_tracks(root: Path) -> list[Track]:
         raise InputError(
             f"no folder {root}", wanted="a folder of tracks", remedy="check the path for a typo"
         )
-    folders = [path for path in (root, *root.rglob("*")) if path.is_dir()]
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir() and _visible(path, root))]
     tracks = [Track(_name(path, root), path) for path in folders]
     tracks = [track for track in tracks if track.files.keys() & set(SOURCES)]
     tracks += [
@@ -133,6 +134,10 @@ def read_track(track: Track) -> TrackAudio:
         sample_rate=rates.pop(),
         present=frozenset(read) - {MIXTURE},
     )
+
+
+def _visible(path: Path, root: Path) -> bool:
+    return not any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _name(path: Path, root: Path) -> str:

@@ -43,12 +43,16 @@ class DataSource:
         A folder in a layout of MUSDB18, see `stemsplit.dataset`. In a file, from its folder.
     weight:
         How often its songs are drawn, relative to those of other sources.
+    coherent:
+        Whether its tracks are whole songs; false for ones of single stems, which then only lend
+        them to mixes of songs.
     name, licence:
         For the model's card.
     """
 
     path: str
     weight: float = 1.0
+    coherent: bool = True
     name: str = ""
     licence: str = "unknown"
 
@@ -199,7 +203,7 @@ def stored(
 
     if not recipe.data:
         raise UsageError("no data to train on", wanted="a folder, or [[data]] in the recipe")
-    found = [(t, s.weight) for s in recipe.data for t in find_tracks(Path(s.path))]
+    found = [(t, s) for s in recipe.data for t in find_tracks(Path(s.path))]
     held = [track for folder in valid for track in find_tracks(folder)]
     shared = {track.name for track, _ in found} & {track.name for track in held}
     if shared:
@@ -214,12 +218,11 @@ def stored(
         on_track(next(count), len(found) + len(held))
 
     tracks = store_tracks([track for track, _ in found], store, step)
-    weights = [weight for _, weight in found]
-    weighted = [
-        dataclasses.replace(track, weight=weight)
-        for track, weight in zip(tracks, weights, strict=True)
+    drawn = [
+        dataclasses.replace(track, weight=source.weight, coherent=source.coherent)
+        for track, (_, source) in zip(tracks, found, strict=True)
     ]
-    return weighted, store_tracks(held, store, step)
+    return drawn, store_tracks(held, store, step)
 
 
 def training_of(

@@ -16,6 +16,7 @@ import soxr
 
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, Track, read_track
+from stemsplit.effects import panned, reverberate
 from stemsplit.errors import InputError, UsageError
 
 _FULL_SCALE = 32767
@@ -48,6 +49,10 @@ class RemixSettings:
         All stems of a coherent example change alike.
     equalise_db:
         Standard deviation of each stem's random tone: gains an octave apart, lines between them.
+    reverb:
+        How often a stem gets a random room, see `stemsplit.effects.reverberate`.
+    pan:
+        How often a stem whose channels are equal gets a random place between them.
     """
 
     coherent: float = 0.5
@@ -58,9 +63,11 @@ class RemixSettings:
     flip: float = 0.5
     varispeed: float = 0.0
     equalise_db: float = 0.0
+    reverb: float = 0.0
+    pan: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("coherent", "absent", "swap", "flip"):
+        for name in ("coherent", "absent", "swap", "flip", "reverb", "pan"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
@@ -96,7 +103,8 @@ class StoredStem:
 class StoredTrack:
     """A track of the store: its stems by source (absent ones left out), length and rate.
 
-    ``weight`` says how often it is drawn, relative to others of its length.
+    ``weight`` says how often it is drawn, relative to others of its length; ``coherent`` whether
+    it may stand for a whole song, or only lends stems to mixes of songs.
     """
 
     name: str
@@ -104,6 +112,7 @@ class StoredTrack:
     sample_rate: int
     stems: dict[str, StoredStem]
     weight: float = 1.0
+    coherent: bool = True
 
 
 def store_tracks(
@@ -198,7 +207,7 @@ class Remixer:
     Raises
     ------
     InputError
-        No track has one of the sources.
+        No track has one of the sources, or none is a song and examples of one are wanted.
     """
 
     def __init__(
@@ -214,7 +223,12 @@ class Remixer:
                 raise InputError(
                     f"no training track has {source}", wanted="at least one track of every source"
                 )
-        self._tracks = tracks
+        self._songs = [track for track in tracks if track.coherent]
+        if self.settings.coherent and not self._songs:
+            raise InputError(
+                "no training track may stand for a whole song",
+                remedy="set coherent = 0 in [remix], or leave it true for one of [[data]]",
+            )
 
     def example(self, seed: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Draw an example: float32 (4 stems, 2 channels, samples), in the order of `SOURCES`."""
@@ -223,7 +237,7 @@ class Remixer:
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
         song = None
         if rng.random() < settings.coherent:
-            track = _draw(self._tracks, rng)
+            track = _draw(self._songs, rng)
             speed = self._speed(rng)
             song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng), speed)
         for index, source in enumerate(SOURCES):
@@ -269,9 +283,19 @@ class Remixer:
         audio = np.broadcast_to(audio[:2, : self.samples], (2, self.samples))
         if self.settings.equalise_db:
             audio = _equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
+        audio = self._placed(audio, track.sample_rate, rng)
         factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
         augmented: Audio = (audio[::-1] if swap else audio) * factor
         return augmented
+
+    def _placed(self, audio: Audio, sample_rate: int, rng: np.random.Generator) -> Audio:
+        """Pan and reverberate; what is off draws nothing, so that its recipes draw as before."""
+        mono = self.settings.pan and np.array_equal(audio[0], audio[1])
+        if mono and rng.random() < self.settings.pan:
+            audio = panned(audio[0], rng.uniform(-1, 1))
+        if self.settings.reverb and rng.random() < self.settings.reverb:
+            audio = reverberate(audio, sample_rate, rng)
+        return audio
 
 
 def _equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from stemsplit.cli.capture import run_captured
 from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
+from stemsplit.cli.dataset import dataset
 from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ app.command()(models)
 app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
+app.add_typer(dataset, name="dataset")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,192 @@
+"""``stemsplit dataset``: makes tracks to train on from MIDI, sung syllables and recordings."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stemsplit.config import SOURCES
+from stemsplit.errors import PARTIAL_BATCH, UsageError
+
+if TYPE_CHECKING:
+    from stemsplit.making.collection import Job
+
+dataset = typer.Typer(no_args_is_help=True)
+
+
+class TrackFormat(str, Enum):
+    """Formats of the stems' files."""
+
+    flac = "flac"
+    ogg = "ogg"
+
+
+_Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the tracks go.")
+]
+_Seconds = Annotated[
+    float | None, typer.Option("--seconds", help="The longest track; whole songs by default.")
+]
+_Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="Make N tracks, drawn at random."),
+]
+_Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")]
+_Format = Annotated[TrackFormat, typer.Option("--format", "-f", help="Of the stems' files.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+@dataset.callback()
+def describe() -> None:
+    """Make tracks to train on, in the layout that train and evaluate read.
+
+    Tracks that are there already are left as they are: a call that was interrupted goes on.
+    """
+
+
+@dataset.command()
+def render(
+    midi: Annotated[
+        list[Path],
+        typer.Argument(metavar="MIDI...", help="MIDI files, folders and zip archives of them."),
+    ],
+    output: _Output,
+    soundfont: Annotated[
+        list[Path],
+        typer.Option("--soundfont", metavar="FILE", help="An .sf2 or .sf3 file; repeatable."),
+    ],
+    kit: Annotated[
+        list[Path] | None,
+        typer.Option("--kit", metavar="FILE", help="A SoundFont for drums only; repeatable."),
+    ] = None,
+    seconds: _Seconds = None,
+    limit: _Limit = None,
+    seed: _Seed = 0,
+    audio_format: _Format = TrackFormat.flac,
+    quiet: _Quiet = False,
+) -> int:
+    """Render MIDI songs to drums, bass and other with FluidSynth.
+
+    Channel 10 goes to drums, what programs 33 to 40 play to bass, the rest to other. Each stem
+    is played by a SoundFont drawn from those given.
+    """
+    from stemsplit.making.midi import find_songs
+    from stemsplit.making.render import RenderSettings, render_jobs
+    from stemsplit.making.soundfont import read_soundfont
+
+    settings = RenderSettings(
+        soundfonts=tuple(read_soundfont(path) for path in soundfont),
+        kits=tuple(read_soundfont(path) for path in kit or []),
+        seconds=seconds,
+    )
+    jobs = render_jobs(find_songs(midi), settings)
+    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+@dataset.command()
+def sing(
+    voices: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VOICE...",
+            help="Dry recordings of sung syllables: a file or a folder for each voice.",
+        ),
+    ],
+    output: _Output,
+    melodies: Annotated[
+        list[Path],
+        typer.Option(
+            "--melodies", metavar="MIDI", help="A MIDI file, folder or zip archive; repeatable."
+        ),
+    ],
+    track: Annotated[
+        str,
+        typer.Option("--track", metavar="NAME", help="What the melody's MIDI track is called."),
+    ] = "melody",
+    seconds: _Seconds = None,
+    limit: _Limit = None,
+    seed: _Seed = 0,
+    audio_format: _Format = TrackFormat.flac,
+    quiet: _Quiet = False,
+) -> int:
+    """Have recorded syllables sing the melodies of MIDI songs: tracks of vocals alone.
+
+    The WORLD vocoder sets their pitch and length, with vibrato; some songs are doubled, and most
+    get a room.
+    """
+    from stemsplit.making.midi import find_songs
+    from stemsplit.making.singing import SingSettings, sing_jobs
+
+    settings = SingSettings(seconds=seconds, track=track)
+    jobs = sing_jobs(find_songs(melodies), voices, settings)
+    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+@dataset.command()
+def channel(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECORDING...", help="Audio files and folders of them."),
+    ],
+    output: _Output,
+    number: Annotated[
+        int, typer.Option("--channel", metavar="N", min=1, help="The channel, counted from 1.")
+    ],
+    stem: Annotated[str, typer.Option("--stem", metavar="NAME", help="What it holds.")] = "vocals",
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Cut into tracks of this length.")
+    ] = None,
+    limit: _Limit = None,
+    seed: _Seed = 0,
+    audio_format: _Format = TrackFormat.flac,
+    quiet: _Quiet = False,
+) -> int:
+    """Take one channel of recordings for tracks of one stem: the voice of karaoke pairs."""
+    if stem not in SOURCES:
+        raise UsageError("bad --stem", got=stem, wanted=", ".join(SOURCES))
+    from stemsplit.making.channel import channel_jobs
+
+    jobs = channel_jobs(recordings, number, stem, seconds)
+    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+def _make(
+    jobs: list[Job],
+    output: Path,
+    limit: int | None,
+    seed: int,
+    audio_format: TrackFormat,
+    *,
+    quiet: bool,
+) -> int:
+    """Make tracks, with progress and a line for each that fails; give the exit code."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from stemsplit.making.collection import Made, chosen, make_collection
+
+    console = Console(stderr=True, quiet=quiet)
+    errors = Console(stderr=True)
+    drawn = chosen(jobs, limit, seed)
+    with Progress(console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task("tracks", total=len(drawn))
+
+        def show(made: Made) -> None:
+            bar.advance(task)
+            if made.status == "failed":
+                line = f"{made.name}: {made.reason}"
+                errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        made = make_collection(
+            drawn, output, audio_format=audio_format.value, seed=seed, on_track=show
+        )
+    console.print(_summary([one.status for one in made]), highlight=False, soft_wrap=True)
+    return PARTIAL_BATCH if any(one.status == "failed" for one in made) else 0
+
+
+def _summary(statuses: list[str]) -> str:
+    counts = [f"{statuses.count(status)} {status}" for status in ("made", "skipped", "silent")]
+    return f"{len(statuses)} tracks: {', '.join(counts)}, {statuses.count('failed')} failed"

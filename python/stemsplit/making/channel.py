@@ -1,0 +1,94 @@
+"""Takes one channel of recordings for a stem, such as the voice of a karaoke pair."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from stemsplit.audio import SNDFILE_SUFFIXES, AudioReader
+from stemsplit.dataset import Audio
+from stemsplit.errors import AudioError, InputError, UsageError
+from stemsplit.making.collection import SAMPLE_RATE, Job, track_name
+from stemsplit.making.voices import read_channels
+
+
+def channel_jobs(
+    paths: Iterable[Path], channel: int, source: str, seconds: float | None
+) -> list[Job]:
+    """Give jobs that make tracks of one stem, which is mono, from a channel of recordings.
+
+    Parameters
+    ----------
+    paths:
+        Audio files, or folders of them.
+    channel:
+        Counted from 1.
+    source:
+        What it holds, one of `stemsplit.config.SOURCES`.
+    seconds:
+        Cut longer recordings into pieces of this length, each a track; None: leave them whole.
+        What is left at the end is a piece if it is at least half as long.
+
+    Raises
+    ------
+    InputError, AudioError
+        A path that is missing, holds no audio, or has fewer channels.
+    UsageError
+        A length that cannot be meant.
+    """
+    if seconds is not None and not seconds > 0:
+        raise UsageError("bad seconds", got=seconds, wanted="more than 0")
+    jobs = []
+    for path, name in _recordings(paths):
+        length = _seconds_of(path, channel)
+        pieces = 1 if seconds is None else max(1, math.floor(length / seconds + 0.5))
+        for piece in range(pieces):
+            named = name if pieces == 1 else f"{name}-{piece + 1:03d}"
+            limit = None if pieces == 1 else seconds
+            jobs.append(_job(named, path, channel, source, piece, limit))
+    return jobs
+
+
+def _job(
+    name: str, path: Path, channel: int, source: str, piece: int, seconds: float | None
+) -> Job:
+    def make(_: np.random.Generator) -> dict[str, Audio]:
+        audio = _resampled(path)[channel - 1 : channel]
+        if seconds is not None:
+            length = round(seconds * SAMPLE_RATE)
+            audio = audio[:, piece * length : (piece + 1) * length]
+        return {source: audio}
+
+    return Job(name, make)
+
+
+@lru_cache(maxsize=1)  # the pieces of a recording come one after the other
+def _resampled(path: Path) -> Audio:
+    return read_channels(path)
+
+
+def _recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    found = []
+    for path in paths:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SNDFILE_SUFFIXES)
+            if not files:
+                raise InputError(f"no audio files in {path}")
+            found += [(p, track_name(str(p.relative_to(path).with_suffix("")))) for p in files]
+        else:
+            found.append((path, track_name(path.stem)))
+    return found
+
+
+def _seconds_of(path: Path, channel: int) -> float:
+    with AudioReader(path) as reader:
+        if not 1 <= channel <= reader.channels:
+            raise AudioError(f"no channel {channel} in {path}", wanted=f"1 to {reader.channels}")
+        samples = reader.frames
+        if samples is None:
+            samples = sum(block.shape[1] for block in reader.blocks(1 << 18))
+        return float(samples / reader.sample_rate)

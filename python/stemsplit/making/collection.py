@@ -1,0 +1,166 @@
+"""A collection being made: a folder per track that is whole or absent, made in any order."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stemsplit.dataset import Audio
+from stemsplit.encode import open_encoder
+from stemsplit.errors import InputError, UsageError, output_error
+from stemsplit.outputs import Form
+
+SAMPLE_RATE = 44_100
+FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
+# A track's loudest sample, of a stem or of their sum, in full scale: -1 dB.
+_PEAK = 10 ** (-1 / 20)
+_PARTIAL = ".partial"  # hidden, so that nobody takes what is in it for tracks
+
+
+@dataclass(frozen=True)
+class Job:
+    """A track to make: its name, and what gives its stems from a generator of random numbers.
+
+    The stems are float32 (2 channels, samples) at 44.1 kHz, equally long, by source; none at all
+    says that there is nothing to hear.
+    """
+
+    name: str
+    make: Callable[[np.random.Generator], Mapping[str, Audio]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a job: ``made``, ``skipped`` (it was there), ``silent`` or ``failed``."""
+
+    name: str
+    status: str
+    reason: str = ""
+
+
+def track_name(*parts: str) -> str:
+    """Make a folder's name of the parts of a path."""
+    joined = "-".join(part for path in parts for part in re.split(r"[/\\]+", path) if part)
+    return re.sub(r"[^\w.,+() -]", "_", joined).strip(". ") or "_"
+
+
+def chosen(jobs: Sequence[Job], limit: int | None, seed: int) -> list[Job]:
+    """Give all jobs, or so many of them drawn at random, in the order they came in.
+
+    Raises
+    ------
+    UsageError
+        Two jobs of one name.
+    """
+    names = [job.name for job in jobs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            "two inputs would become one track", got=", ".join(twice), remedy="rename one"
+        )
+    if limit is None or limit >= len(jobs):
+        return list(jobs)
+    drawn = np.random.default_rng(seed).permutation(len(jobs))[
+        :limit
+    ]  # a higher limit adds to them
+    return [jobs[index] for index in sorted(drawn)]
+
+
+def make_collection(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    audio_format: str = "flac",
+    seed: int = 0,
+    on_track: Callable[[Made], None] | None = None,
+) -> list[Made]:
+    """Make tracks in a folder, in the layout `stemsplit.dataset` reads.
+
+    A track depends on the seed and its name alone. One that is there already is left as it is, so
+    that an interrupted call goes on when it is made again. One gain for each track puts its
+    loudest sample at -1 dB.
+
+    Parameters
+    ----------
+    jobs:
+        What to make.
+    folder:
+        Where to.
+    audio_format:
+        ``flac`` (16 bits) or ``ogg``.
+    seed:
+        Of everything drawn.
+    on_track:
+        Called after each.
+
+    Returns
+    -------
+    list of Made
+        One for each job; a job whose input cannot be used has failed, and the rest go on.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    StemsplitError
+        What is wrong with more than one input, such as a program that is missing.
+    """
+    partial = folder / _PARTIAL
+    results = []
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a call that was killed
+        partial.mkdir(parents=True)
+        for job in jobs:
+            results.append(_made(job, folder, audio_format, seed))
+            if on_track is not None:
+                on_track(results[-1])
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return results
+
+
+def _made(job: Job, folder: Path, audio_format: str, seed: int) -> Made:
+    if (folder / job.name).exists():
+        return Made(job.name, "skipped")
+    rng = np.random.default_rng((seed, zlib.crc32(job.name.encode())))
+    try:
+        stems = job.make(rng)
+    except InputError as error:
+        return Made(job.name, "failed", str(error))
+    stems = _scaled(stems)
+    if not stems:
+        return Made(job.name, "silent")
+    _write(stems, folder / _PARTIAL / job.name, audio_format)
+    (folder / _PARTIAL / job.name).rename(folder / job.name)
+    return Made(job.name, "made")
+
+
+def _scaled(stems: Mapping[str, Audio]) -> dict[str, Audio]:
+    """Leave silent stems out, and bring the rest to the track's level by one gain."""
+    sounding = {source: stem for source, stem in stems.items() if stem.any()}
+    if not sounding:
+        return {}
+    mixture: npt.NDArray[np.float32] = np.sum(list(sounding.values()), axis=0)
+    peak = max(float(np.abs(audio).max()) for audio in (mixture, *sounding.values()))
+    return {source: stem * np.float32(_PEAK / peak) for source, stem in sounding.items()}
+
+
+def _write(stems: Mapping[str, Audio], folder: Path, audio_format: str) -> None:
+    folder.mkdir()
+    for source, stem in stems.items():
+        form = Form(audio_format, FORMATS[audio_format], SAMPLE_RATE, stem.shape[0])
+        encoder = open_encoder(folder / f"{source}.{audio_format}", form)
+        try:
+            encoder.write(stem)
+            encoder.close()
+        finally:
+            encoder.abort()

@@ -1,0 +1,137 @@
+"""Sung tracks: syllables found in recordings, melodies they sing, and single channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyworld
+import soundfile
+
+from midi_songs import write_band, write_voice
+from stemsplit.cli.app import run
+from stemsplit.dataset import find_tracks, read_track
+from stemsplit.errors import AudioError, InputError, UsageError
+from stemsplit.making.midi import Note
+from stemsplit.making.singing import SingSettings, in_range, sung
+from stemsplit.making.voices import FRAME_SECONDS, Syllable, find_voice, read_syllables
+
+RATE = 44_100
+STRICT = SingSettings(double=0, reverb=0, timing_seconds=0, detune_cents=0)
+
+
+@pytest.fixture(scope="module")
+def syllables(tmp_path_factory: pytest.TempPathFactory) -> list[Syllable]:
+    return read_syllables(find_voice(write_voice(tmp_path_factory.mktemp("voice") / "v.wav")))
+
+
+def test_syllables_are_found(syllables: list[Syllable]) -> None:
+    assert len(syllables) == 4
+    for syllable in syllables:
+        # dio hears 220 Hz within a few cents, and each end of a vowel within a few periods.
+        assert syllable.frequency == pytest.approx(220, rel=0.005)
+        assert 0.5 < (syllable.end - syllable.vowel) * FRAME_SECONDS < 0.65
+        assert 0.02 < syllable.vowel * FRAME_SECONDS < 0.1, "the hiss, of 60 ms"
+
+
+def test_the_melody_is_sung(syllables: list[Syllable]) -> None:
+    notes = [Note(0.1, 0.9, 57), Note(0.9, 1.3, 60), Note(1.5, 2.3, 55)]
+    audio = sung(notes, syllables, STRICT, np.random.default_rng(0))
+    assert audio.shape == (2, round(3.3 * RATE))
+    assert audio.dtype == np.float32
+    pitch, _ = pyworld.dio(audio[0].astype(float), RATE, frame_period=5)
+    for note in notes:
+        inside = pitch[round(note.start * 200) + 20 : round(note.end * 200) - 20]
+        heard = 69 + 12 * np.log2(np.median(inside[inside > 0]) / 440)
+        assert np.mean(inside > 0) > 0.9
+        # Vibrato, whose depth is up to 0.6 semitones, need not end where it began.
+        assert heard == pytest.approx(note.pitch, abs=0.25)
+
+
+def test_singing_is_repeatable_and_has_a_seed(syllables: list[Syllable]) -> None:
+    settings = SingSettings(double=1, reverb=1)
+    notes = [Note(0.0, 0.5, 57)]
+    one, same, other = (
+        sung(notes, syllables, settings, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(one[0], one[1]), "doubles and rooms differ on the two sides"
+
+
+def test_a_melody_moves_by_octaves_to_the_voice() -> None:
+    assert [note.pitch for note in in_range([Note(0, 1, 81), Note(1, 2, 83)], 220)] == [57, 59]
+
+
+def test_tracks_with_vocals_alone(tmp_path: Path) -> None:
+    voice, song = write_voice(tmp_path / "v.wav"), write_band(tmp_path / "song.mid")
+    arguments = ["dataset", "sing", voice, "--melodies", song, "-o", tmp_path / "out", "-q"]
+    assert run([*map(str, arguments), "--seconds", "1.2"]) == 0
+    (track,) = find_tracks(tmp_path / "out")
+    audio = read_track(track)
+    assert audio.present == {"vocals"}
+    assert audio.stems.shape == (4, 2, round(1.2 * RATE))
+
+
+def test_recordings_without_a_voice_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "hiss.wav", 0.1 * rng.standard_normal(RATE), RATE)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    for name in ("hiss.wav", "silence.wav"):
+        with pytest.raises(AudioError, match="no syllables"):
+            read_syllables(find_voice(tmp_path / name))
+    with pytest.raises(InputError, match="no such file"):
+        find_voice(tmp_path / "absent.wav")
+    with pytest.raises(UsageError, match="bad reverb"):
+        SingSettings(reverb=2)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """Write 2.6 s at 16 kHz: a chord on the left, a voice of 440 Hz on the right."""
+    t = np.arange(round(2.6 * 16_000)) / 16_000
+    path = tmp_path / "pairs" / "singer.wav"
+    path.parent.mkdir()
+    both = np.stack((np.sin(2 * np.pi * 100 * t), 0.5 * np.sin(2 * np.pi * 440 * t)), axis=1)
+    soundfile.write(path, 0.5 * both, 16_000)
+    return path
+
+
+def test_a_channel_becomes_tracks(tmp_path: Path, pair: Path) -> None:
+    arguments = ["dataset", "channel", pair.parent, "-o", tmp_path / "out", "--channel", "2", "-q"]
+    assert run([*map(str, arguments), "--seconds", "1"]) == 0
+    tracks = find_tracks(tmp_path / "out")
+    assert [track.name for track in tracks] == ["singer-001", "singer-002", "singer-003"]
+    lengths = []
+    for track in tracks:
+        audio = read_track(track)
+        assert audio.present == {"vocals"}
+        assert audio.sample_rate == RATE
+        spectrum = np.abs(np.fft.rfft(audio.stems[0, 0]))
+        hertz = np.argmax(spectrum) * RATE / audio.stems.shape[2]
+        assert hertz == pytest.approx(440, abs=1 / 0.6), "a bin of the shortest piece"
+        lengths.append(audio.stems.shape[2])
+    assert lengths == [RATE, RATE, round(0.6 * RATE)]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--channel", "3"], 65, "no channel 3"),
+        (["--channel", "1", "--stem", "kazoo"], 2, "bad --stem: got kazoo"),
+        (["--channel", "1", "--seconds", "0"], 2, "bad seconds"),
+    ],
+)
+def test_bad_channels_are_refused(
+    tmp_path: Path,
+    pair: Path,
+    capfd: pytest.CaptureFixture[str],
+    more: list[str],
+    code: int,
+    message: str,
+) -> None:
+    arguments = ["dataset", "channel", str(pair), "-o", str(tmp_path / "out"), *more]
+    assert run(arguments) == code
+    assert message in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
