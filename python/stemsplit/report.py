@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from stemsplit.errors import PARTIAL_BATCH, StemsplitError
+from stemsplit.errors import PARTIAL_BATCH, OutOfMemoryError, StemsplitError
 from stemsplit.files import absolute
 from stemsplit.manifest import Manifest
 
@@ -144,8 +144,10 @@ def failed(song: str, error: StemsplitError) -> SongReport:
 
 def unforeseen(song: str, error: Exception) -> StemsplitError:
     """Give the error to report for one that nobody foresaw."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
-        return StemsplitError(f"out of memory at {song}", remedy="try a smaller --segment")
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(
+            f"out of memory at {song}", remedy="try a smaller --segment, or --max-memory"
+        )
     return StemsplitError(
         f"cannot separate {song}",
         got=f"{type(error).__name__}: {error}",
