@@ -140,6 +140,16 @@ class Predictor:
         paper_frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
         self._frames = _BAND_FRAMES if self.card.bands else paper_frames
 
+    @property
+    def frames_at_once(self) -> int:
+        """How many frames the network predicts at a time, at the most."""
+        return self._frames
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the network works in the machine's memory, not in that of a device."""
+        return self.device.type == "cpu"
+
     def answers(self, seen: FloatArray) -> FloatArray:
         """Run the network over every frame that has its context.
 
@@ -158,6 +168,7 @@ class Predictor:
         frames = seen.shape[1] - context
         pieces = []
         start = 0
+        halved = False
         while start < frames:
             stop = min(start + self._frames, frames)
             try:
@@ -165,8 +176,12 @@ class Predictor:
             except _DeviceIsFullError:
                 torch.cuda.empty_cache()  # does nothing where there is no CUDA
                 self._halve(stop - start)
+                halved = True
             else:
                 start = stop
+                if halved:
+                    self._say_halved()
+                    halved = False
         return np.concatenate(pieces, axis=-2)
 
     def _answer(self, piece: FloatArray) -> FloatArray:
@@ -192,15 +207,19 @@ class Predictor:
         """
         multiple = self.card.frame_multiple
         fewer = frames // 2 // multiple * multiple
-        seconds = self.card.hop_length / self.card.sample_rate
         if fewer < _LEAST_FRAMES:
             raise OutOfMemoryError(
                 f"out of memory on {self.device}",
-                got=f"no room for {frames * seconds:.2f} s of song",
+                got=f"no room for {self._seconds(frames):.2f} s of song",
                 remedy="end what else uses the device, or pass --device cpu",
             )
         self._frames = fewer
+
+    def _say_halved(self) -> None:
         self._warn(
-            f"out of memory on {self.device}: the segment is halved to {fewer * seconds:.2f} s; "
-            "it is slower and gives the same stems"
+            f"out of memory on {self.device}: the segment is halved to "
+            f"{self._seconds(self._frames):.2f} s, which is slower and gives the same stems"
         )
+
+    def _seconds(self, frames: int) -> float:
+        return frames * self.card.hop_length / self.card.sample_rate

@@ -46,6 +46,8 @@ class SongReport:
         Of the song: Hz, and samples per channel; None when it failed.
     device:
         Where the network ran; None unless it is done.
+    segment_seconds:
+        Song predicted at a time, s; None unless it is done.
     seconds:
         The time it took.
     gain_db:
@@ -68,6 +70,7 @@ class SongReport:
     channels: int | None = None
     samples: int | None = None
     device: str | None = None
+    segment_seconds: float | None = None
     seconds: float = 0.0
     gain_db: float = 0.0
     clipped: dict[str, int] = field(default_factory=dict)

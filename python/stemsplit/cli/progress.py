@@ -92,8 +92,7 @@ class Display:
                 total=event.total_samples,
             )
         elif isinstance(event, Warned):
-            if self._songs > 1:  # a single song says the same when it fails
-                self.line(event.message, "warning")
+            self.line(event.message, "warning")
         else:
             task = self._tasks.pop(event.number, None)
             if task is not None:

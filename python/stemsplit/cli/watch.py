@@ -62,6 +62,8 @@ def watch(
     segment: options.Segment = SEGMENT_SECONDS,
     precision: options.Precision = "auto",
     threads: options.Threads = None,
+    max_memory: options.MaxMemory = None,
+    nice: options.Nice = False,
     jobs: options.Jobs = 1,
     report: options.Report = False,
     as_json: Annotated[
@@ -102,12 +104,14 @@ def watch(
                     soft=soft,
                     segment_seconds=segment,
                     jobs=jobs,
+                    max_memory=options.size(max_memory),
                     skip_existing=True,
                     report=report,
                 ),
                 lambda event: _show(event, display),
             )
             with _sigterm_kept():
+                tune_process(nice=nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
         except StemsplitError as error:
             display.error(str(error))
@@ -129,7 +133,6 @@ def _watch(
     """Separate what is ready, for ever or until all is done; give the exit code."""
     from stemsplit.watch import FolderWatch, looks
 
-    tune_process()
     batch.load()  # a model or device that cannot be had shows now, not with the first song
     watched = FolderWatch(folder, batch.options.output, settle=settle)
     display.line(f"watching {folder}; Ctrl-C ends it")
