@@ -44,6 +44,9 @@ def test_from_a_stranger_to_a_model_of_ones_own(models, tmp_path, write_song, ca
     assert f'stemsplit models add "{path}"' in err
     assert not (tmp_path / "out").exists()
 
+    assert run(["evaluate", str(tmp_path), "-m", str(path), "-q"]) == 78
+    assert "code that nobody has accepted" in capfd.readouterr().err
+
     code, out, err = models("add", path, "--yes")
     assert (code, err) == (0, "")
     words = " ".join(out.split())

@@ -18,7 +18,7 @@ import torch
 
 from conftest import StemMaker
 from stemsplit.dataset import find_tracks, read_track
-from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.errors import InputError, ModelError, OutputError, UsageError
 from stemsplit.models import load_network
 from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
 from stemsplit.remix import StoredTrack, store_tracks
@@ -187,7 +187,10 @@ def test_a_training_begins_from_a_models_card(tracks: list[StoredTrack], tmp_pat
     recipe = small_recipe("band-unet", steps=2)
     training = make_training(tracks, tmp_path / "run", recipe)
     trained = training.run()
-    accept(export(training, recipe, trained, tmp_path / "small.json"))
+    card = export(training, recipe, trained, tmp_path / "small.json")
+    with pytest.raises(ModelError, match="code that nobody has accepted"):
+        training_of(recipe, tracks, [], tmp_path / "none", start=tmp_path / "small.json")
+    accept(card)
     second = training_of(recipe, tracks, [], tmp_path / "next", start=tmp_path / "small.json")
     for one, other in zip(trained.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(one, other)

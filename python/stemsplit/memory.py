@@ -86,9 +86,10 @@ def song_memory(
     pairs = -(-channels // 2) if card.bands else 1
     network = pairs * 4 * predictor.widest * (card.bands or card.bins)
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
+    block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
     return (
         _LIBRARIES
-        + _BLOCK_SAMPLES * channels * 4 * settings.n_fft // settings.hop_length
+        + block_samples * channels * 4 * settings.n_fft // settings.hop_length
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
         + context * 2 * spectrum
         + at_once * _LAYERS * network
