@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit.errors import NoSpaceError, StemsplitError, UsageError
+from stemsplit.events import Event, SongEnded, SongProgress, SongStarted, Warned
 from stemsplit.files import absolute
 from stemsplit.memory import MemoryLimit
 from stemsplit.models import DEFAULT_MODEL, find_card, read_card
@@ -107,42 +108,6 @@ class SeparateOptions:
     def facts(self) -> dict[str, Any]:
         """Give the options as the report states them."""
         return {**dataclasses.asdict(self), "output": absolute(self.output)}
-
-
-@dataclass(frozen=True)
-class SongStarted:
-    """A song is begun: its number from 0 in the batch."""
-
-    number: int
-    song: Song
-
-
-@dataclass(frozen=True)
-class SongProgress:
-    """So many samples of a song are separated; the total is None where it is unknown."""
-
-    number: int
-    done_samples: int
-    total_samples: int | None
-
-
-@dataclass(frozen=True)
-class SongEnded:
-    """A song is done, skipped or failed; for an error nobody foresaw with its traceback."""
-
-    number: int
-    report: SongReport
-    traceback: str | None = None
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about the batch that its user should know before it is too late."""
-
-    message: str
-
-
-Event = SongStarted | SongProgress | SongEnded | Warned
 
 
 class _CancelledError(Exception):

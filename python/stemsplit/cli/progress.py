@@ -19,9 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from stemsplit.batch import Event, SongProgress, SongStarted, Warned
 from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import OutputError
+from stemsplit.events import Event, SongProgress, SongStarted, Warned
 from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, SongReport
 
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions, SongEnded
+from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions
 from stemsplit.cli import options, pipes
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
+from stemsplit.events import SongEnded
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
 from stemsplit.report import FAILED, SKIPPED
 
 if TYPE_CHECKING:
-    from stemsplit.batch import Event
     from stemsplit.cli.progress import Display
+    from stemsplit.events import Event
     from stemsplit.inputs import Song
     from stemsplit.report import BatchReport
     from stemsplit.watch import FolderWatch
