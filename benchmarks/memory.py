@@ -13,7 +13,7 @@ from common import machine, machine_line, markdown, publish, run, write_song
 
 BAR_MEGABYTES = 150
 SHORT_MINUTES = 1
-LIMITS = {"tiny": (512, 768, 1024), "paper": (640, 768, 1024)}  # MiB, for --max-memory
+LIMITS = {"tiny": (576, 768, 1024), "paper": (640, 768, 1024)}  # MiB, for --max-memory
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPECTRA: Final = 6
 _MASKS: Final = 4
 _STEMS: Final = 4
-_LAYERS: Final = 4
+_LAYERS: Final = 5
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
 _LIBRARIES: Final = 128 * _MIB
