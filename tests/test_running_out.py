@@ -17,7 +17,7 @@ from conftest import SongWriter
 from small_model import Greedy, save
 from stemsplit import dsp, infer, library
 from stemsplit.cli.app import run
-from stemsplit.errors import ModelError, OutOfMemoryError
+from stemsplit.errors import DeviceError, ModelError, OutOfMemoryError, StemsplitError
 from stemsplit.models import find_card, quiet_torchscript, read_card
 from stemsplit.separate import Separator
 
@@ -87,6 +87,24 @@ def test_the_way_out_of_a_full_device(crowd: Callable[[int, Exception], list[Cro
         predictor.answers(seen)
         assert len(lines) == 1  # it is known now
         assert max(made[-1].asked[3:]) == 72 + 152
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "line"),
+    [
+        ("CUDA error: unspecified launch failure", DeviceError, "the device failed: got CUDA"),
+        ("shapes do not match", ModelError, "the network of model paper failed: got shapes do"),
+    ],
+)
+def test_other_errors_of_a_network(
+    crowd: Callable[[int, Exception], list[Crowded]],
+    text: str,
+    kind: type[StemsplitError],
+    line: str,
+) -> None:
+    crowd(0, RuntimeError(f"The following operation failed.\n{text}"))
+    with pytest.raises(kind, match=line):
+        infer.Predictor(find_card("paper"), CPU).answers(np.zeros((1, 200, 513), np.float32))
 
 
 def test_without_a_listener_it_is_a_warning(

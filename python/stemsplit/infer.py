@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stemsplit.errors import DeviceError, OutOfMemoryError, UsageError
+from stemsplit.errors import DeviceError, ModelError, OutOfMemoryError, UsageError
 from stemsplit.models import ModelCard, load_network, quiet_torchscript
-from stemsplit.probe import check_answers, misfit
+from stemsplit.probe import check_answers
 from stemsplit.scheme import scheme_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -90,7 +90,10 @@ def _named(error: RuntimeError, card: ModelCard) -> Exception:
     full = "out of memory" in text or "ALLOC_FAILED" in text  # the latter from cuBLAS and cuDNN
     if full or isinstance(error, torch.cuda.OutOfMemoryError):
         return _DeviceIsFullError(text)
-    return misfit(card, text.strip().split("\n")[-1])
+    reason = text.strip().split("\n")[-1][:300]
+    if "CUDA" in text:
+        return DeviceError("the device failed", got=reason, remedy="try again with --device cpu")
+    return ModelError(f"the network of model {card.name} failed", got=reason)
 
 
 class Predictor:
