@@ -79,6 +79,7 @@ def dense(network: DensePaperNetwork, card_path: Path) -> dict[str, Predict]:
     import torch
 
     from stemsplit.infer import Predictor
+    from stemsplit.models import read_card
 
     def predict(run: Callable[..., Any], frames: int = FRAMES) -> Predict:
         def call(magnitudes: np.ndarray) -> np.ndarray:
@@ -97,13 +98,16 @@ def dense(network: DensePaperNetwork, card_path: Path) -> dict[str, Predict]:
     last = deepcopy(network).to(memory_format=torch.channels_last)
     frozen = torch.jit.freeze(torch.jit.script(last))
     contiguous = torch.jit.freeze(torch.jit.script(network))
+    sha256 = read_card(card_path).sha256  # of weights that this benchmark has written
     return {
-        OURS: command_way(Predictor(card_path, cpu)),
+        OURS: command_way(Predictor(card_path, cpu, trusted_sha256=sha256)),
         "dense: contiguous instead of channels last": predict(contiguous),
         "dense: eager instead of frozen TorchScript": predict(last),
         "dense: with optimize_for_inference": predict(torch.jit.optimize_for_inference(frozen)),
         "dense: 64 frames at a time instead of 256": predict(frozen, 64),
-        "dense: bfloat16 (--precision half)": command_way(Predictor(card_path, cpu, "half")),
+        "dense: bfloat16 (--precision half)": command_way(
+            Predictor(card_path, cpu, "half", trusted_sha256=sha256)
+        ),
     }
 
 
@@ -111,8 +115,9 @@ def contenders(weights: str, folder: Path) -> dict[str, Predict]:
     """Give all of them with the packaged weights or random ones."""
     import torch
 
-    from stemsplit.models import WEIGHTS_FOLDER, load_network, read_card, save_model
+    from stemsplit.models import load_network, read_card, save_model
     from stemsplit.network import DensePaperNetwork, PaperNetwork, join_sources, split_sources
+    from stemsplit.trust import WEIGHTS_FOLDER
 
     card_path = WEIGHTS_FOLDER / "paper.json"
     if weights == "random":

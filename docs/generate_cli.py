@@ -24,20 +24,21 @@ def document() -> str:
     """Give the whole page."""
     group: Any = typer.main.get_command(app)
     parts = [_HEAD, "## stemsplit\n", *_body("stemsplit [SONG... | COMMAND]", group)]
-    for name, command in _commands(group):
+    for name, command in _commands("stemsplit", group):
         words = [_metavar(argument) for argument in _arguments(command)]
-        usage = " ".join(["stemsplit", name, *words, "[OPTIONS]"])
-        parts += [f"## stemsplit {name}\n", *_body(usage, command)]
+        usage = " ".join([name, *words, "[OPTIONS]"])
+        parts += [f"## {name}\n", *_body(usage, command)]
     return "\n".join(parts)
 
 
-def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the commands of a group, and of the groups in it, by their full names."""
+def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """Give all commands below a group, with the words that call them."""
     for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from _commands(command, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
+        inner = hasattr(command, "commands")
+        if not inner or command.invoke_without_command:
+            yield f"{path} {name}", command
+        if inner:
+            yield from _commands(f"{path} {name}", command)
 
 
 def _body(usage: str, command: Any) -> Iterator[str]:

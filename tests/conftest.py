@@ -53,9 +53,10 @@ def _make_stems(
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the configuration file and variables of whoever runs the tests out of them."""
+    """Keep the configuration, models and variables of whoever runs the tests out of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         for name in os.environ:
             if name.startswith("STEMSPLIT_") and name not in _OF_THE_LIBRARY:
                 patch.delenv(name)
@@ -93,12 +94,13 @@ def write_song(tmp_path: Path) -> SongWriter:
 
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the card of a model of the paper's architecture with seeded random weights."""
+    """Give the card of an accepted model of the paper's architecture with seeded random weights."""
     import torch
 
     from stemsplit.config import SOURCES
     from stemsplit.models import ModelCard, save_model
     from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
+    from stemsplit.trust import accept
 
     path = tmp_path_factory.mktemp("model") / "random.json"
     with torch.random.fork_rng():
@@ -118,7 +120,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parameters=PARAMETERS_PER_SOURCE * len(SOURCES),
         sha256="",
     )
-    save_model(networks, card, path)
+    accept(save_model(networks, card, path))
     return path
 
 

@@ -8,16 +8,9 @@ from pathlib import Path
 import pytest
 
 from stemsplit import song as song_module
-from stemsplit.batch import (
-    DEFAULT_TEMPLATE,
-    Batch,
-    SeparateOptions,
-    SongEnded,
-    SongProgress,
-    SongStarted,
-    Warned,
-)
+from stemsplit.batch import DEFAULT_TEMPLATE, Batch, SeparateOptions
 from stemsplit.errors import UsageError
+from stemsplit.events import SongEnded, SongProgress, SongStarted, Warned
 from stemsplit.inputs import find_songs
 from stemsplit.outputs import OutputOptions
 from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, Failure, SongReport

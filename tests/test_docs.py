@@ -36,8 +36,7 @@ def test_commands_in_examples_exist(page):
         words = shlex.split(line, comments=True)
         if words and words[0] not in ("--capture", "[SONG...", "[OPTIONS]"):
             command = group.commands.get(words[0], group.commands["separate"])
-            if hasattr(command, "commands"):  # a group of commands
-                command = command.commands[words[1]]
+            command = getattr(command, "commands", {}).get("".join(words[1:2]), command)
             known = {name for p in (*command.params, *group.params) for name in (*p.opts,
                      *p.secondary_opts)}  # fmt: skip
             used = {word for word in words if re.match("--?[a-z]", word)}

@@ -10,11 +10,12 @@ import sys
 import pytest
 import torch
 
-from stemsplit import models as models_module
+from stemsplit import trust
 from stemsplit.cli import doctor as doctor_module
 from stemsplit.cli import version as version_module
 from stemsplit.cli.app import run
-from stemsplit.models import DEFAULT_MODEL, WEIGHTS_FOLDER, packaged_models, read_card, write_card
+from stemsplit.models import DEFAULT_MODEL, packaged_models, read_card, write_card
+from stemsplit.trust import WEIGHTS_FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def weights(tmp_path, monkeypatch):
     """Let the package's models be a copy that a test may damage."""
     folder = tmp_path / "weights"
     shutil.copytree(WEIGHTS_FOLDER, folder)
-    monkeypatch.setattr(models_module, "WEIGHTS_FOLDER", folder)
+    monkeypatch.setattr(trust, "WEIGHTS_FOLDER", folder)
     return folder
 
 

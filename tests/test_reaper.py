@@ -128,7 +128,8 @@ def test_the_command(reaper, play):
     assert (program, capture) == ("/opt/stem split/stemsplit", "--capture")
     assert Path(folder).parent == reaper.folder / "stems"
     mixture = f"{folder}/mixture.wav"
-    assert rest == ["separate", mixture, "-o", folder, "-f", "wav", "--json", "--quiet"]
+    options = ["-f", "wav", "--json", "--quiet", "--nice"]
+    assert rest == ["separate", mixture, "-o", folder, *options]
 
 
 def test_a_time_selection(reaper, play):

@@ -18,12 +18,13 @@ import torch
 
 from conftest import StemMaker
 from stemsplit.dataset import find_tracks, read_track
-from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.errors import InputError, ModelError, OutputError, UsageError
 from stemsplit.models import load_network
 from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
 from stemsplit.remix import StoredTrack, store_tracks
 from stemsplit.separate import Separator
 from stemsplit.training import CHECKPOINT, LoopSettings, Training, TrainingEvent, Validation
+from stemsplit.trust import accept
 from test_dataset import write_folder
 
 # Of the smallest kind: what is tested is the loop.
@@ -162,7 +163,7 @@ def test_a_trained_compact_model_separates(collection: Path, tmp_path: Path) -> 
     training = training_of(recipe, tracks, valid, tmp_path / "run")
     card = export(training, recipe, training.run(), tmp_path / "run" / "small.json")
     assert (card.bands, card.frame_multiple, card.soft) == (32, 4, True)
-    separator = Separator(str(tmp_path / "run" / "small.json"), "cpu")
+    separator = Separator(str(tmp_path / "run" / "small.json"), "cpu", trusted_sha256=card.sha256)
     mixture = read_track(find_tracks(collection / "valid")[0]).mixture
     stems = separator.separate(mixture, 44_100).stems
     total = np.sum(list(stems.values()), axis=0)
@@ -186,7 +187,10 @@ def test_a_training_begins_from_a_models_card(tracks: list[StoredTrack], tmp_pat
     recipe = small_recipe("band-unet", steps=2)
     training = make_training(tracks, tmp_path / "run", recipe)
     trained = training.run()
-    export(training, recipe, trained, tmp_path / "small.json")
+    card = export(training, recipe, trained, tmp_path / "small.json")
+    with pytest.raises(ModelError, match="code that nobody has accepted"):
+        training_of(recipe, tracks, [], tmp_path / "none", start=tmp_path / "small.json")
+    accept(card)
     second = training_of(recipe, tracks, [], tmp_path / "next", start=tmp_path / "small.json")
     for one, other in zip(trained.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -327,7 +327,7 @@ local function main()
     local mixture = render(source, folder)
     local line = table.concat({
       quoted(program), "--capture", quoted(folder), "separate", quoted(mixture),
-      "-o", quoted(folder), "-f", "wav", "--json", "--quiet",
+      "-o", quoted(folder), "-f", "wav", "--json", "--quiet", "--nice",
     }, " ")
     -- -2: do not wait, and show no window.
     if not reaper.ExecProcess(line, -2) then error("REAPER cannot start " .. program, 0) end

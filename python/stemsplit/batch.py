@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit.errors import NoSpaceError, StemsplitError, UsageError
+from stemsplit.events import Event, SongEnded, SongProgress, SongStarted, Warned
 from stemsplit.files import absolute
+from stemsplit.memory import MemoryLimit
 from stemsplit.models import DEFAULT_MODEL, find_card, read_card
 from stemsplit.outputs import OutputOptions
 from stemsplit.report import (
@@ -58,6 +60,8 @@ class SeparateOptions:
         As for `Separator.separate`.
     jobs:
         Songs worked on at a time.
+    max_memory:
+        Bytes of memory that the process may take; segments become as short as they have to be.
     skip_existing:
         Leave out a song whose stems are there, made of the same file by the same model with the
         same settings.
@@ -81,6 +85,7 @@ class SeparateOptions:
     soft: bool | None = None
     segment_seconds: float = SEGMENT_SECONDS
     jobs: int = 1
+    max_memory: int | None = None
     skip_existing: bool = False
     force: bool = False
     report: bool = False
@@ -103,42 +108,6 @@ class SeparateOptions:
     def facts(self) -> dict[str, Any]:
         """Give the options as the report states them."""
         return {**dataclasses.asdict(self), "output": absolute(self.output)}
-
-
-@dataclass(frozen=True)
-class SongStarted:
-    """A song is begun: its number from 0 in the batch."""
-
-    number: int
-    song: Song
-
-
-@dataclass(frozen=True)
-class SongProgress:
-    """So many samples of a song are separated; the total is None where it is unknown."""
-
-    number: int
-    done_samples: int
-    total_samples: int | None
-
-
-@dataclass(frozen=True)
-class SongEnded:
-    """A song is done, skipped or failed; for an error nobody foresaw with its traceback."""
-
-    number: int
-    report: SongReport
-    traceback: str | None = None
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about the batch that its user should know before it is too late."""
-
-    message: str
-
-
-Event = SongStarted | SongProgress | SongEnded | Warned
 
 
 class _CancelledError(Exception):
@@ -180,6 +149,7 @@ class Batch:
             check_available()
         self._store = OutputStore(options.output)
         self._separator: Separator | None = None
+        self._memory: MemoryLimit | None = None
         self._cancelled = threading.Event()
         self._guard = threading.Lock()
 
@@ -217,7 +187,8 @@ class Batch:
                     todo.append((number, song))
                     needed += size
             if todo:
-                self._warn_of_space(needed)
+                if len(songs) > 1:  # a single song says the same when it fails
+                    self._warn_of_space(needed)
                 self.load()
                 self._work(todo, reports)
         except (KeyboardInterrupt, SystemExit) as end:
@@ -304,7 +275,15 @@ class Batch:
         return manifest if same else None
 
     def load(self) -> None:
-        """Load the model, where it is not; raises `ModelError`, `DeviceError`."""
+        """Load the model, where it is not.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            The model or the device cannot be had.
+        UsageError
+            No song at all could be separated within ``max_memory``.
+        """
         if self._separator is not None:
             return
         options = self.options
@@ -317,7 +296,12 @@ class Batch:
             device=options.device,
             threads=options.threads,
             precision=options.precision,
+            on_warning=lambda line: self._emit(Warned(line)),
         )
+        if options.max_memory is not None:
+            self._memory = MemoryLimit.now(options.max_memory, options.jobs)
+            predictor, rate = self._separator.predictor, self._card.sample_rate
+            self._memory.segment_seconds(predictor, rate, 1, options.segment_seconds)
         self.setup = {
             "import": imported - began,
             "load model": time.perf_counter() - imported,
@@ -381,6 +365,7 @@ class Batch:
             segment_seconds=options.segment_seconds,
             overwrite=options.force,
             store=self._store,
+            memory=self._memory,
             on_progress=show,
         )
         outputs = {stem: absolute(path) for stem, path in result.stems.items()}
@@ -393,6 +378,7 @@ class Batch:
             channels=result.channels,
             samples=result.samples,
             device=result.device,
+            segment_seconds=result.segment_seconds,
             seconds=time.perf_counter() - began,
             gain_db=result.gain_db,
             clipped=result.clipped,

@@ -9,6 +9,7 @@
     ├── OutputError           73  (EX_CANTCREAT) a place that cannot be written to
     │   └── NoSpaceError      74  (EX_IOERR) a place that is full, or will be
     ├── ModelError            78  (EX_CONFIG) a model that is unknown, damaged or does not fit
+    ├── OutOfMemoryError      70  (EX_SOFTWARE) memory that is not to be had, here or on the device
     ├── DeviceError           69  (EX_UNAVAILABLE) a device that was asked for and is not there
     └── MissingExtraError     69  (EX_UNAVAILABLE) an optional package that is not installed
 
@@ -109,6 +110,10 @@ class DeviceError(StemsplitError):
     """A device that was asked for and is not there."""
 
     exit_code = 69
+
+
+class OutOfMemoryError(StemsplitError):
+    """Memory that is not to be had, of the machine or of the device."""
 
 
 class MissingExtraError(StemsplitError):

@@ -46,6 +46,19 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def user_folder(kind: str) -> Path:
+    """Give the program's folder for the user's ``config`` or ``data``, whether or not it is there.
+
+    It is ``$XDG_CONFIG_HOME/stemsplit`` or ``$XDG_DATA_HOME/stemsplit``, where that variable is an
+    absolute path, as the XDG base directory specification asks; else it is below ``~/.config`` or
+    ``~/.local/share``.
+    """
+    base = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
+    default = {"config": "~/.config", "data": "~/.local/share"}[kind]
+    folder = Path(base) if Path(base).is_absolute() else Path(default).expanduser()
+    return folder / "stemsplit"
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
     return os.path.abspath(path)  # noqa: PTH100

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from stemsplit.errors import DeviceError, UsageError
-from stemsplit.models import load_network, quiet_torchscript
+from stemsplit.errors import DeviceError, ModelError, OutOfMemoryError, UsageError
+from stemsplit.models import ModelCard, load_network, quiet_torchscript
+from stemsplit.probe import check_answers
 from stemsplit.scheme import scheme_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -20,6 +23,8 @@ FloatArray = npt.NDArray[np.float32]
 _CPU_FRAMES = 256
 _CUDA_FRAMES = 1024
 _BAND_FRAMES = 2048
+# A device that has no memory for so few has none for the network.
+_LEAST_FRAMES = 16
 
 
 def choose_device(device: str) -> torch.device:
@@ -70,6 +75,27 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.float32 if precision == "float32" else torch.float16
 
 
+class _DeviceIsFullError(Exception):
+    """The device has no memory for what it was asked to do."""
+
+
+def _named(error: RuntimeError, card: ModelCard) -> Exception:
+    """Tell what an error of a network means: TorchScript makes one kind of all, but for its text.
+
+    Torch on the host, and what it calls, have no other way to say that memory is out either.
+    """
+    text = str(error)
+    if "DefaultCPUAllocator" in text or "bad_alloc" in text:
+        return MemoryError(text)
+    full = "out of memory" in text or "ALLOC_FAILED" in text  # the latter from cuBLAS and cuDNN
+    if full or isinstance(error, torch.cuda.OutOfMemoryError):
+        return _DeviceIsFullError(text)
+    reason = text.strip().split("\n")[-1][:300]
+    if "CUDA" in text:
+        return DeviceError("the device failed", got=reason, remedy="try again with --device cpu")
+    return ModelError(f"the network of model {card.name} failed", got=reason)
+
+
 class Predictor:
     """A loaded network and its scheme.
 
@@ -81,6 +107,11 @@ class Predictor:
         Where to run.
     precision:
         Of the network's arithmetic: ``auto``, ``float32`` or ``half``, see `choose_precision`.
+    trusted_sha256:
+        Of weights that the caller vouches for.
+    on_warning:
+        Called with a line when the device's memory does not suffice for the frames at a time;
+        `warnings.warn` by default.
 
     Raises
     ------
@@ -88,11 +119,22 @@ class Predictor:
         See `stemsplit.models.load_network`.
     """
 
-    def __init__(self, card_path: Path, device: torch.device, precision: str = "auto") -> None:
+    def __init__(
+        self,
+        card_path: Path,
+        device: torch.device,
+        precision: str = "auto",
+        *,
+        trusted_sha256: str | None = None,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> None:
         self._dtype = choose_precision(precision, device)
-        self.card, network = load_network(card_path, device)
+        self.card, network = load_network(card_path, device, trusted_sha256)
         self.scheme = scheme_of(self.card)
         self.device = device
+        self._warn = on_warning or (lambda line: warnings.warn(line, RuntimeWarning, stacklevel=2))
+        weights = [weight for weight in network.parameters() if weight.ndim == 4]
+        self.widest = max((weight.shape[0] for weight in weights), default=1)
         network = network.to(self._dtype)
         # Channels last spares the convolutions a change of layout before and after each.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,6 +142,16 @@ class Predictor:
             self._network = torch.jit.freeze(network)
         paper_frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
         self._frames = _BAND_FRAMES if self.card.bands else paper_frames
+
+    @property
+    def frames_at_once(self) -> int:
+        """How many frames the network predicts at a time, at the most."""
+        return self._frames
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the network works in the machine's memory, not in that of a device."""
+        return self.device.type == "cpu"
 
     def answers(self, seen: FloatArray) -> FloatArray:
         """Run the network over every frame that has its context.
@@ -118,14 +170,59 @@ class Predictor:
         context = 2 * self.card.context_frames
         frames = seen.shape[1] - context
         pieces = []
-        for start in range(0, frames, self._frames):
+        start = 0
+        halved = False
+        while start < frames:
             stop = min(start + self._frames, frames)
-            piece = seen[:, start : stop + context]
-            missing = -piece.shape[1] % self.card.frame_multiple
-            if missing:
-                padding = [(0, 0), (0, missing)] + [(0, 0)] * (piece.ndim - 2)
-                piece = np.pad(piece, padding)
+            try:
+                pieces.append(self._answer(seen[:, start : stop + context]))
+            except _DeviceIsFullError:
+                torch.cuda.empty_cache()  # does nothing where there is no CUDA
+                self._halve(stop - start)
+                halved = True
+            else:
+                start = stop
+                if halved:
+                    self._say_halved()
+                    halved = False
+        return np.concatenate(pieces, axis=-2)
+
+    def _answer(self, piece: FloatArray) -> FloatArray:
+        """Run the network over one piece, and see that it gives masks."""
+        frames = piece.shape[1] - 2 * self.card.context_frames
+        missing = -piece.shape[1] % self.card.frame_multiple
+        if missing:
+            padding = [(0, 0), (0, missing)] + [(0, 0)] * (piece.ndim - 2)
+            piece = np.pad(piece, padding)
+        try:
             with torch.inference_mode():
                 answers = self._network(torch.from_numpy(piece).to(self.device, self._dtype))
-            pieces.append(answers[..., : stop - start, :].float().cpu().numpy())
-        return np.concatenate(pieces, axis=-2)
+        except RuntimeError as error:
+            raise _named(error, self.card) from error
+        check_answers(self.card, answers, self.scheme.answers_shape(len(piece), frames + missing))
+        answer: FloatArray = answers[..., :frames, :].float().cpu().numpy()
+        return answer
+
+    def _halve(self, frames: int) -> None:
+        """Take half of so many frames at a time from now on, as the device's memory is full.
+
+        Masks depend on their context only, so the result stays what it was.
+        """
+        multiple = self.card.frame_multiple
+        fewer = frames // 2 // multiple * multiple
+        if fewer < _LEAST_FRAMES:
+            raise OutOfMemoryError(
+                f"out of memory on {self.device}",
+                got=f"no room for {self._seconds(frames):.2f} s of song",
+                remedy="end what else uses the device, or pass --device cpu",
+            )
+        self._frames = fewer
+
+    def _say_halved(self) -> None:
+        self._warn(
+            f"out of memory on {self.device}: the segment is halved to "
+            f"{self._seconds(self._frames):.2f} s, which is slower and gives the same stems"
+        )
+
+    def _seconds(self, frames: int) -> float:
+        return frames * self.card.hop_length / self.card.sample_rate

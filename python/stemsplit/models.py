@@ -1,157 +1,94 @@
-"""Models on disk: TorchScript weights, and a JSON card that says what they are and their hash."""
+"""Models on disk: finds, loads and saves TorchScript weights with their cards."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import io
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stemsplit.config import StftSettings
+from stemsplit import trust
+from stemsplit.archive import MAX_WEIGHTS_BYTES, check_archive
+from stemsplit.cards import ModelCard, read_card, write_card
 from stemsplit.errors import ModelError
 from stemsplit.files import replaced
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelCard",
+    "find_card",
+    "load_network",
+    "own_models",
+    "packaged_models",
+    "read_card",
+    "read_model",
+    "save_model",
+    "write_card",
+]
+
 DEFAULT_MODEL = "tiny"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model is. The JSON beside its weights holds these fields.
-
-    Attributes
-    ----------
-    name, description, architecture:
-        For people.
-    sources:
-        The stems it predicts, in its output's order.
-    sample_rate, n_fft, hop_length:
-        The spectrogram it was trained on.
-    bins:
-        Lowest bins it sees and predicts.
-    context_frames:
-        Frames it needs on each side of a predicted frame.
-    magnitude_power:
-        Exponent its input magnitudes are compressed with.
-    parameters:
-        Trainable parameters, all sources together.
-    soft:
-        Whether its masks are probabilities unless one asks otherwise.
-    bands, single_bands:
-        Bands of its input and output, and how many of the lowest are single bins; 0 for a network
-        that works on bins.
-    frame_multiple:
-        Its input's frames, context included, are a multiple of it.
-    sha256:
-        Of the weights file.
-    data:
-        What it was trained on: a list of objects with name, licence and more.
-    licence:
-        What the data's licences mean for its use.
-    training, validation:
-        How it was trained, and figures on the validation songs.
-    """
-
-    name: str
-    description: str
-    architecture: str
-    sources: tuple[str, ...]
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    bins: int
-    context_frames: int
-    magnitude_power: float
-    parameters: int
-    sha256: str
-    soft: bool = False
-    bands: int = 0
-    single_bands: int = 0
-    frame_multiple: int = 1
-    data: list[dict[str, Any]] = field(default_factory=list)
-    licence: str = "unknown"
-    training: dict[str, Any] = field(default_factory=dict)
-    validation: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def rest(self) -> int:
-        """Index of the stem for what is none of the others: ``other``, or the last."""
-        names = self.sources
-        return names.index("other") if "other" in names else len(names) - 1
-
-    @property
-    def settings(self) -> StftSettings:
-        """The spectrogram's geometry."""
-        return StftSettings(self.sample_rate, self.n_fft, self.hop_length)
 
 
 def packaged_models() -> list[str]:
     """Names of the models inside the package."""
-    return sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.json"))
+    return sorted(path.stem for path in trust.WEIGHTS_FOLDER.glob("*.json"))
+
+
+def own_models() -> list[str]:
+    """Names of the models that ``stemsplit models add`` has put into the user's folder."""
+    names = (path.stem for path in trust.models_folder().glob("*.json"))
+    return sorted(set(names) - set(packaged_models()))
 
 
 def find_card(model: str) -> Path:
-    """Find a model's card by its packaged name, or by the path of its JSON card.
+    """Find a model's card by its name, or by the path of its JSON card.
 
     Raises
     ------
     ModelError
         No such model.
     """
-    names = packaged_models()
-    if model in names:
-        return WEIGHTS_FOLDER / f"{model}.json"
+    packaged, own = packaged_models(), own_models()
+    if model in packaged:
+        return trust.WEIGHTS_FOLDER / f"{model}.json"
+    if model in own:
+        return trust.models_folder() / f"{model}.json"
     if model.endswith(".json") and Path(model).is_file():
         return Path(model)
+    names = ", ".join([*packaged, *own])
     raise ModelError(
-        "unknown model", got=model, wanted=f"{', '.join(names)} or the path of a model's .json card"
+        "unknown model", got=model, wanted=f"{names} or a path of a model's .json card"
     )
 
 
-def read_card(path: Path) -> ModelCard:
-    """Read a card.
+def read_model(card_path: Path) -> tuple[ModelCard, bytes]:
+    """Read a model's card and weights, and see that they belong together; nothing is run.
 
     Raises
     ------
     ModelError
-        It is damaged or lacks a field.
-    """
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return ModelCard(**{**facts, "sources": tuple(facts["sources"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"bad model card {path}",
-            got=f"{type(error).__name__}: {error}",
-            wanted="the JSON that stemsplit train writes",
-        ) from error
-
-
-def load_network(card_path: Path, device: torch.device) -> tuple[ModelCard, torch.jit.ScriptModule]:
-    """Load a model's network, in evaluation mode, after its weights have been verified.
-
-    Raises
-    ------
-    ModelError
-        Weights that are missing or do not have the card's SHA-256.
+        Weights that are missing, huge, do not have the card's SHA-256 or are no TorchScript.
     """
     card = read_card(card_path)
     weights = card_path.with_suffix(".pt")
     try:
-        data = weights.read_bytes()
+        with weights.open("rb") as file:
+            data = file.read(MAX_WEIGHTS_BYTES + 1)
     except OSError as error:
         raise ModelError(
             f"no weights for model {card.name}", got=error.strerror, wanted=f"the file {weights}"
         ) from error
+    if len(data) > MAX_WEIGHTS_BYTES:
+        raise ModelError(
+            f"weights {weights} are too large", wanted=f"at most {MAX_WEIGHTS_BYTES >> 20} MiB"
+        )
     digest = hashlib.sha256(data).hexdigest()
     if digest != card.sha256:
         raise ModelError(
@@ -160,13 +97,67 @@ def load_network(card_path: Path, device: torch.device) -> tuple[ModelCard, torc
             wanted=f"{card.sha256[:16]}…",
             remedy="install stemsplit again, or copy the model again",
         )
+    check_archive(data, str(weights))
+    return card, data
+
+
+def load_network(
+    card_path: Path, device: torch.device, trusted_sha256: str | None = None
+) -> tuple[ModelCard, torch.jit.ScriptModule]:
+    """Load a model's network, in evaluation mode, if it is known and whole.
+
+    Parameters
+    ----------
+    card_path, device:
+        Its card, and where to load it to.
+    trusted_sha256:
+        SHA-256 of weights that the caller vouches for, beside those that `trust` knows. The card
+        is then checked against the network, which takes a moment.
+
+    Raises
+    ------
+    ModelError
+        See `read_model`; a model nobody has accepted, or whose card does not fit its network.
+    """
+    card, data = read_model(card_path)
+    vouched = trusted_sha256 == card.sha256
+    if not vouched:
+        trust.check_known(card, card_path)
+    network = open_network(data, card, device)
+    if vouched:
+        from stemsplit.probe import check_network
+
+        check_network(card, network, device)
+    return card, network
+
+
+def open_network(data: bytes, card: ModelCard, device: torch.device) -> torch.jit.ScriptModule:
+    """Give the network in bytes that `read_model` has read; whoever calls this trusts its code.
+
+    Raises
+    ------
+    ModelError
+        Torch cannot make a network of it, or one with another number of parameters.
+    """
     import torch
 
-    with quiet_torchscript():
-        network: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
-            io.BytesIO(data), map_location=device
+    try:
+        with quiet_torchscript():
+            network: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                io.BytesIO(data), map_location=device
+            )
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"cannot load the network of model {card.name}", got=str(error).strip().split("\n")[0]
+        ) from error
+    parameters = sum(weight.numel() for weight in network.parameters())
+    if parameters != card.parameters:
+        raise ModelError(
+            f"the card of model {card.name} does not fit its weights",
+            got=f"{parameters} parameters",
+            wanted=f"{card.parameters}",
         )
-    return card, network.eval()
+    return network.eval()
 
 
 def save_model(network: torch.nn.Module, card: ModelCard, card_path: Path) -> ModelCard:
@@ -182,15 +173,6 @@ def save_model(network: torch.nn.Module, card: ModelCard, card_path: Path) -> Mo
     sealed = dataclasses.replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     write_card(sealed, card_path)
     return sealed
-
-
-def write_card(card: ModelCard, path: Path) -> None:
-    """Write a card as JSON."""
-    with replaced(path) as temporary:
-        temporary.write_text(
-            json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-        )
 
 
 @contextmanager

@@ -46,6 +46,12 @@ def working_settings(model: StftSettings, sample_rate: int) -> StftSettings:
     return StftSettings(model.sample_rate * factor, model.n_fft * factor, model.hop_length * factor)
 
 
+def segment_frames(card: ModelCard, segment_seconds: float) -> int:
+    """Give the frames of a segment: at least one, and a multiple of what the model asks for."""
+    frames = max(1, round(segment_seconds * card.sample_rate / card.hop_length))
+    return -(-frames // card.frame_multiple) * card.frame_multiple
+
+
 class Stopwatch:
     """Adds up seconds by the name of a stage; stages may run in several threads at once."""
 
@@ -150,16 +156,15 @@ class Masker:
     ----------
     predictor:
         The model.
-    segment_frames:
-        Frames predicted at a time.
+    frames:
+        Predicted at a time: a multiple of what the model asks for.
     watch:
         Counts the stage's time.
     """
 
-    def __init__(self, predictor: Predictor, segment_frames: int, watch: Stopwatch) -> None:
+    def __init__(self, predictor: Predictor, frames: int, watch: Stopwatch) -> None:
         self._predictor = predictor
-        multiple = predictor.card.frame_multiple
-        self._segment = -(-segment_frames // multiple) * multiple
+        self._segment = frames
         self._watch = watch
         self._context = predictor.card.context_frames
         self._specs: list[npt.NDArray[np.complex64]] = []
@@ -284,9 +289,7 @@ def separate_blocks(
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
     watch = watch or Stopwatch()
     job = Job(predictor.card, predictor.scheme, sample_rate, channels, threads, watch)
-    settings = job.card.settings
-    segment_frames = max(1, round(segment_seconds * settings.sample_rate / settings.hop_length))
-    masker = Masker(predictor, segment_frames, job.watch)
+    masker = Masker(predictor, segment_frames(job.card, segment_seconds), job.watch)
     song = _Song(blocks)
     stems = _run(iter(song), Analyser(job), masker, Synthesiser(job, soft=soft))
     if job.scheme.adds_up and job.settings.sample_rate != sample_rate:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from stemsplit.errors import PARTIAL_BATCH, StemsplitError
+from stemsplit.errors import PARTIAL_BATCH, OutOfMemoryError, StemsplitError
 from stemsplit.files import absolute
 from stemsplit.manifest import Manifest
 
@@ -46,6 +46,8 @@ class SongReport:
         Of the song: Hz, and samples per channel; None when it failed.
     device:
         Where the network ran; None unless it is done.
+    segment_seconds:
+        Song predicted at a time, s; None unless it is done.
     seconds:
         The time it took.
     gain_db:
@@ -68,6 +70,7 @@ class SongReport:
     channels: int | None = None
     samples: int | None = None
     device: str | None = None
+    segment_seconds: float | None = None
     seconds: float = 0.0
     gain_db: float = 0.0
     clipped: dict[str, int] = field(default_factory=dict)
@@ -144,8 +147,10 @@ def failed(song: str, error: StemsplitError) -> SongReport:
 
 def unforeseen(song: str, error: Exception) -> StemsplitError:
     """Give the error to report for one that nobody foresaw."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
-        return StemsplitError(f"out of memory at {song}", remedy="try a smaller --segment")
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(
+            f"out of memory at {song}", remedy="try a smaller --segment, or --max-memory"
+        )
     return StemsplitError(
         f"cannot separate {song}",
         got=f"{type(error).__name__}: {error}",

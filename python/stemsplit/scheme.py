@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit.bands import Bands, band_features
+from stemsplit.cards import ModelCard
 from stemsplit.features import network_magnitudes
 from stemsplit.masks import full_band_masks
-from stemsplit.models import ModelCard
 
 FloatArray = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
@@ -42,6 +42,12 @@ class Scheme(Protocol):
         numpy.ndarray
             float32 (batch, frames, ...).
         """
+
+    def seen_shape(self, frames: int) -> tuple[int, ...]:
+        """Give the shape of what `see` gives for so many frames of one or two channels."""
+
+    def answers_shape(self, batch: int, frames: int) -> tuple[int, ...]:
+        """Give the shape of the network's answers to so many frames, context not counted."""
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:
         """Give what the network says of the bins it knows.
@@ -80,7 +86,15 @@ class PaperScheme:
     adds_up = False
 
     def __init__(self, card: ModelCard) -> None:
-        self._bins, self._power = card.bins, card.magnitude_power
+        self._sources, self._bins, self._power = len(card.sources), card.bins, card.magnitude_power
+
+    def seen_shape(self, frames: int) -> tuple[int, ...]:
+        """Give (1, frames, network bins)."""
+        return 1, frames, self._bins
+
+    def answers_shape(self, batch: int, frames: int) -> tuple[int, ...]:
+        """Give (batch, sources, frames, network bins)."""
+        return batch, self._sources, frames, self._bins
 
     def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
         """Give float32 (1, frames, network bins); see `Scheme.see`."""
@@ -106,8 +120,16 @@ class BandScheme:
     adds_up = True
 
     def __init__(self, card: ModelCard) -> None:
-        self._bins, self._power = card.bins, card.magnitude_power
+        self._sources, self._bins, self._power = len(card.sources), card.bins, card.magnitude_power
         self._bands = Bands(card.bins, card.bands, card.single_bands)
+
+    def seen_shape(self, frames: int) -> tuple[int, ...]:
+        """Give (1, frames, 4, bands)."""
+        return 1, frames, 4, self._bands.count
+
+    def answers_shape(self, batch: int, frames: int) -> tuple[int, ...]:
+        """Give (batch, sources, 2, frames, bands)."""
+        return batch, self._sources, 2, frames, self._bands.count
 
     def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
         """Give float32 (pairs, frames, 4, bands); see `Scheme.see`."""

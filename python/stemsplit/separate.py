@@ -80,7 +80,8 @@ class Separator:
     Parameters
     ----------
     model:
-        Name of a packaged model, or path of a model's ``.json`` card.
+        Name of a model, packaged or added, or path of the ``.json`` card of one that was
+        accepted.
     device:
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     threads:
@@ -88,6 +89,12 @@ class Separator:
     precision:
         Of the network's arithmetic: ``auto``, ``float32`` or ``half`` (float16 on CUDA, bfloat16
         on the CPU). ``auto`` is ``half`` on CUDA, ``float32`` on the CPU.
+    trusted_sha256:
+        SHA-256 of the weights, for a model that is neither packaged nor accepted: it is code, and
+        the caller vouches for it.
+    on_warning:
+        Called with a line about what the user should know, such as a segment that is halved
+        because CUDA is out of memory; `warnings.warn` by default.
 
     Raises
     ------
@@ -102,13 +109,21 @@ class Separator:
         *,
         threads: int | None = None,
         precision: str = "auto",
+        trusted_sha256: str | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
         card_path = find_card(model)
         self.device = choose_device(device)
         self.threads = threads
         if threads is not None:
             torch.set_num_threads(threads)
-        self.predictor = Predictor(card_path, self.device, precision)
+        self.predictor = Predictor(
+            card_path,
+            self.device,
+            precision,
+            trusted_sha256=trusted_sha256,
+            on_warning=on_warning,
+        )
         self.card = self.predictor.card
 
     @property

@@ -17,6 +17,7 @@ from stemsplit.errors import InputError, OutputError, UsageError
 from stemsplit.files import absolute
 from stemsplit.inputs import song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
+from stemsplit.memory import MemoryLimit
 from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, OutputOptions
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch
 from stemsplit.separate import Progress, Separator
@@ -44,6 +45,8 @@ class FileResult:
         Of the song and of every stem.
     device:
         Where the network ran.
+    segment_seconds:
+        Song predicted at a time, s.
     timings:
         Seconds each stage took.
     clipped:
@@ -58,6 +61,7 @@ class FileResult:
     channels: int
     samples: int
     device: str
+    segment_seconds: float
     timings: dict[str, float] = field(default_factory=dict)
     clipped: dict[str, int] = field(default_factory=dict)
     gain_db: float = 0.0
@@ -74,6 +78,7 @@ def separate_file(
     segment_seconds: float = SEGMENT_SECONDS,
     overwrite: bool = True,
     store: OutputStore | None = None,
+    memory: MemoryLimit | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> FileResult:
     """Separate a file into files, by default ``output/vocals.wav`` and so on.
@@ -100,6 +105,8 @@ def separate_file(
         Replace files that are there already though no earlier run made them.
     store:
         The folder's `OutputStore`, for those who have one already.
+    memory:
+        Makes the segment as short as it has to be; the stems are the same up to rounding.
 
     Raises
     ------
@@ -108,13 +115,18 @@ def separate_file(
     OutputError, NoSpaceError
         The stems cannot be written; found out before the work begins where possible.
     UsageError
-        A stem the model does not have, or files that would replace the song or each other.
+        A stem the model does not have, files that would replace the song or each other, or a
+        limit that no segment keeps.
     """
     options = options or OutputOptions()
     store = store or OutputStore(output)
     track = song_name(source) if track is None else track
     watch = Stopwatch()
     with AudioReader(source) as reader:
+        if memory is not None:
+            segment_seconds = memory.segment_seconds(
+                separator.predictor, reader.sample_rate, reader.channels, segment_seconds
+            )
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
         plan.check_targets(store, overwrite, previous.owned if previous else ())
@@ -150,6 +162,7 @@ def separate_file(
                 channels=reader.channels,
                 samples=samples,
                 device=str(separator.device),
+                segment_seconds=segment_seconds,
                 timings=watch.seconds,
                 clipped=written.clipped,
                 gain_db=written.gain_db,

@@ -16,7 +16,7 @@ from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
 from stemsplit.cli.info import info
-from stemsplit.cli.models import models
+from stemsplit.cli.models import app as models
 from stemsplit.cli.separate import separate
 from stemsplit.cli.train import train
 from stemsplit.cli.watch import watch
@@ -52,7 +52,7 @@ app = typer.Typer(
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(watch)
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(info)
-app.command()(models)
+app.add_typer(models, name="models")
 app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)

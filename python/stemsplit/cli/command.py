@@ -32,6 +32,8 @@ def run_command(
     output: Path,
     settings: Callable[[Path], SeparateOptions],
     reporting: Reporting,
+    *,
+    nice: bool = False,
 ) -> int:
     """Separate songs and report it; give the exit code.
 
@@ -43,7 +45,10 @@ def run_command(
         Gives the options for an output folder; raises `UsageError`.
     reporting:
         What to say.
+    nice:
+        Whether to give way to other programs.
     """
+    tune_process(nice=nice)
     with ExitStack() as stack:
         display = stack.enter_context(Display(quiet=reporting.quiet, log=reporting.log))
         report = None
@@ -105,7 +110,6 @@ def _run(
             songs += find_songs([argument], None if pipes.is_pipe(output) else output)
     if pipes.is_pipe(output) and len(songs) != 1:
         raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
-    tune_process()
     display.expect(len(songs))
     report = batch.run(songs)
     display.summary(report)

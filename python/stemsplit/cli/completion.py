@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterable
 
 from stemsplit.config import SOURCES
 from stemsplit.errors import ModelError
-from stemsplit.models import find_card, packaged_models, read_card
+from stemsplit.models import find_card, own_models, packaged_models, read_card
 
 Offer = tuple[str, str]
 """A value and a word about it."""
 
 
 def model_names(incomplete: str) -> list[Offer]:
-    """Offer the packaged models; a path of a card is left to the shell."""
-    return [(name, _about(name)) for name in packaged_models() if name.startswith(incomplete)]
+    """Offer the packaged models and the user's own; a path of a card is left to the shell."""
+    names = (*packaged_models(), *own_models())
+    return [(name, _about(name)) for name in names if name.startswith(incomplete)]
+
+
+def own_model_names(incomplete: str) -> list[Offer]:
+    """Offer the user's own models."""
+    return [(name, _about(name)) for name in own_models() if name.startswith(incomplete)]
 
 
 def devices(incomplete: str) -> list[Offer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import types
 import typing
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from stemsplit.errors import InputError, UsageError
+from stemsplit.files import user_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,12 +32,9 @@ _MAIN = "separate"
 def config_path() -> Path:
     """Give the place of the configuration file, whether or not there is one.
 
-    It is ``$XDG_CONFIG_HOME/stemsplit/config.toml``, where that variable is an absolute path, as
-    the XDG base directory specification asks; else it is below ``~/.config``.
+    `stemsplit.files.user_folder` tells where.
     """
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path("~/.config").expanduser()
-    return folder / "stemsplit" / "config.toml"
+    return user_folder("config") / "config.toml"
 
 
 class ConfigurableCommand(TyperCommand):

@@ -167,16 +167,17 @@ def _settings() -> Iterator[Check]:
 def _models() -> Iterator[Check]:
     import torch
 
-    from stemsplit.models import find_card, load_network, packaged_models
+    from stemsplit.models import find_card, load_network, own_models, packaged_models
 
     names = packaged_models()
     if not names:
         yield Check("models", "wrong", "none in the package", _REINSTALL)
-    for name in names:
+    for name in (*names, *own_models()):
         try:
             card, _ = load_network(find_card(name), torch.device("cpu"))
         except StemsplitError as error:
-            yield Check(f"model {name}", "wrong", f"{error.what}: {error.got}", _REINSTALL)
+            remedy = _REINSTALL if name in names else f'stemsplit models remove "{name}"'
+            yield Check(f"model {name}", "wrong", f"{error.what}: {error.got}", remedy)
         else:
             detail = f"{card.parameters:,} parameters, SHA-256 verified ({card.sha256[:16]}…)"
             yield Check(f"model {name}", "ok", detail)

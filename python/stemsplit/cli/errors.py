@@ -51,7 +51,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except MemoryError:
-        _print_line("error: out of memory; try a smaller --segment")
+        _print_line("error: out of memory; try a smaller --segment, or --max-memory")
         return StemsplitError.exit_code
     except _PARSER_ERROR as error:
         message = error.format_message().rstrip(". ")

@@ -1,101 +1,116 @@
-"""``stemsplit models``: the models in the package and what their cards say of them."""
+"""``stemsplit models``: the models that are there, and adding or removing some of one's own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, packaged_models, read_card
+from stemsplit.cards import ModelCard, read_card
+from stemsplit.cli.completion import own_model_names
+from stemsplit.cli.errors import print_error
+from stemsplit.errors import ModelError, UsageError
+from stemsplit.models import DEFAULT_MODEL, find_card, own_models, packaged_models
 
-_MEASURES = {"museval_sdr": "SDR", "snr": "SNR"}
+_CODE = (
+    "The weights are TorchScript: a program, which can read and write whatever you can. "
+    "Add it only if you trust those it is from."
+)
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 
 
+@app.callback()
 def models(
+    ctx: typer.Context,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document with the whole cards.")
     ] = False,
-) -> None:
-    """List the models in the package: size, parameters, and what they reach."""
-    cards = {find_card(name): read_card(find_card(name)) for name in packaged_models()}
+) -> int:
+    """List the models, packaged ones and your own: size, parameters, and what they reach.
+
+    Your own are those of "stemsplit models add".
+    """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    cards: dict[Path, ModelCard] = {}
+    code = 0
+    for name in (*packaged_models(), *own_models()):
+        try:
+            cards[find_card(name)] = read_card(find_card(name))
+        except ModelError as error:  # the others are worth a line all the same
+            print_error(error)
+            code = error.exit_code
     if as_json:
         listing = [_facts(path, card) for path, card in cards.items()]
         typer.echo(json.dumps({"schema": 1, "default": DEFAULT_MODEL, "models": listing}, indent=2))
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    else:
+        from stemsplit.cli.model_table import print_models
 
-    console = Console()
-    for path, card in cards.items():
-        default = " (the default)" if card.name == DEFAULT_MODEL else ""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for heading, text in _rows(path, card):
-            table.add_row(heading, escape(text))
-        console.print(f"[bold]{escape(card.name)}[/bold]{default}", highlight=False)
-        console.print(table, highlight=False)
-        console.print()
+        print_models(cards)
+    return code
+
+
+@app.command()
+def add(
+    card: Annotated[
+        Path, typer.Argument(metavar="CARD", help="A model's .json card, its .pt beside it.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", "-n", help="What to call it; what it calls itself by default."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Show what a model is, and add it to your own if you trust it.
+
+    It is copied into your folder of models and goes by its name from then on: --model NAME.
+    """
+    from stemsplit.cli.model_table import print_candidate
+    from stemsplit.library import add as add_model
+    from stemsplit.library import examine
+
+    candidate = examine(card, name)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            f"nobody there to ask whether to trust {candidate.card.name}",
+            got=f"SHA-256 {candidate.card.sha256}",
+            remedy="pass --yes if you do: a model is code",
+        )
+    print_candidate(candidate, _CODE)
+    if not yes and not typer.confirm("Add it?"):
+        raise ModelError(f"model {candidate.card.name} is not added", got="no")
+    path = add_model(candidate)
+    typer.echo(f"added as {candidate.card.name}: {path}")
+    return 0
+
+
+@app.command()
+def remove(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="One of your own; or the path of a card, which is only forgotten.",
+            autocompletion=own_model_names,
+        ),
+    ],
+) -> int:
+    """Remove a model of your own; it is not run any more."""
+    from stemsplit.library import remove as remove_model
+
+    gone = remove_model(model)
+    typer.echo(f"removed {model}" if gone else f"forgot {model}; its files are where they were")
+    return 0
 
 
 def _facts(path: Path, card: ModelCard) -> dict[str, Any]:
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return {**facts, "default": card.name == DEFAULT_MODEL, "bytes": _size(path)}
-
-
-def _rows(path: Path, card: ModelCard) -> list[tuple[str, str]]:
-    rows = [("", card.description), ("stems", ", ".join(card.sources))]
-    size = _size(path)
-    weight = f", {size / 1e6:.1f} MB" if size is not None else ", weights missing"
-    rows.append(("size", f"{card.parameters:,} parameters{weight}"))
-    speed = card.validation.get("speed")
-    if isinstance(speed, Mapping) and isinstance(speed.get("times_real_time"), (int, float)):
-        rows.append(("speed", f"{speed['times_real_time']:.0f} × real time on {speed['device']}"))
-    rows.append(("masks", "soft" if card.soft else "hard unless --soft"))
-    rows.extend(_quality(card))
-    rows.append(("licence", card.licence))
-    return rows
-
-
-def _quality(card: ModelCard) -> list[tuple[str, str]]:
-    """Give a row of dB for each way to mask that the card has figures of; perhaps none."""
-    validation = card.validation
-    figures = validation.get("figures")
-    if not isinstance(figures, Mapping):
-        return []
-    rows = []
-    for way, by_source in figures.items():
-        measure = _measure(by_source)
-        if measure is None:
-            continue
-        dbs = ", ".join(
-            f"{source} {by_source[source][measure]:.2f}"
-            for source in (*card.sources, "mean")
-            if _has(by_source, source, measure)
-        )
-        label = str(way).removeprefix("model_").replace("_", " ")
-        rows.append((f"{_MEASURES[measure]}, {label}", f"{dbs} dB"))
-    if rows and "tracks" in validation:
-        on = f"{validation['tracks']} tracks of {validation.get('collection', 'a collection')}"
-        rows.append(("measured on", on))
-    return rows
-
-
-def _measure(by_source: object) -> str | None:
-    if not isinstance(by_source, Mapping):
-        return None
-    return next((m for m in _MEASURES if any(_has(by_source, s, m) for s in by_source)), None)
-
-
-def _has(by_source: Mapping[str, Any], source: str, measure: str) -> bool:
-    facts = by_source.get(source)
-    return isinstance(facts, Mapping) and isinstance(facts.get(measure), (int, float))
-
-
-def _size(card_path: Path) -> int | None:
-    weights = card_path.with_suffix(".pt")
-    return weights.stat().st_size if weights.is_file() else None
+    weights = path.with_suffix(".pt")
+    size = weights.stat().st_size if weights.is_file() else None
+    packaged = path.stem in packaged_models()
+    default = card.name == DEFAULT_MODEL
+    return {**facts, "default": default, "packaged": packaged, "bytes": size}

@@ -11,6 +11,7 @@ from stemsplit import outputs
 from stemsplit.batch import PRECISIONS
 from stemsplit.cli.completion import devices, model_names, one_of, stem_names
 from stemsplit.config import SOURCES
+from stemsplit.memory import parse_size
 
 _FILES: Final = "Output files"
 _MODEL: Final = "Model"
@@ -160,6 +161,23 @@ Precision = Annotated[
         autocompletion=one_of(PRECISIONS),
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Take no more memory than 800M or 2G: a shorter segment, and the same stems.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Nice = Annotated[
+    bool,
+    typer.Option(
+        "--nice",
+        help="Give way to other programs, such as a DAW that is playing.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -221,6 +239,11 @@ Profile = Annotated[
         rich_help_panel=_REPORT,
     ),
 ]
+
+
+def size(text: str | None) -> int | None:
+    """Give the bytes that ``--max-memory`` allows."""
+    return None if text is None else parse_size(text)
 
 
 def stem_list(stems: str | None) -> tuple[str, ...] | None:

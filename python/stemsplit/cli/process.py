@@ -5,20 +5,46 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGE = 1 << 30
 
+NICENESS = 10
+"""Of POSIX; 0 is a usual process's, 19 the lowest priority."""
+# From the Windows API.
+_BELOW_NORMAL_PRIORITY_CLASS = 0x4000
 
-def tune_process() -> None:
+
+def tune_process(*, nice: bool = False) -> None:
     """Set up the process for the network; call it before torch is imported.
 
-    A library would leave both to its user, but this process is the command's own.
+    A library would leave all of it to its user, but this process is the command's own.
+
+    Parameters
+    ----------
+    nice:
+        Give way to whatever else wants the processor.
     """
+    if nice:
+        _give_way()
     _wait_passively()
     _keep_freed_memory()
+
+
+def _give_way() -> None:
+    """Lower the priority of this thread and of those it will start; where it may not, go on.
+
+    On Linux the priority of reading and writing follows that of the processor.
+    """
+    if sys.platform == "win32":
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL_PRIORITY_CLASS)
+        return
+    with suppress(OSError):
+        os.nice(max(0, NICENESS - os.nice(0)))
 
 
 def _wait_passively() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stemsplit.cli import STARTED
+from stemsplit.memory import peak_memory
 
 if TYPE_CHECKING:
     from stemsplit.report import SongReport
@@ -36,7 +36,8 @@ def print_profile(
     for song in songs:
         for stage, seconds in song.timings.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
-    table = Table(title=f"{audio:.1f} s of audio on {device}")
+    segments = sorted({f"{song.segment_seconds:g}" for song in songs})
+    table = Table(title=f"{audio:.1f} s of audio on {device}, {'/'.join(segments)} s at a time")
     table.add_column("stage")
     for heading in ("seconds", "of the total", "× real time"):
         table.add_column(heading, justify="right")
@@ -53,16 +54,6 @@ def print_profile(
     peak = peak_memory()
     if peak is not None:
         console.print(f"peak memory {peak / 2**20:.0f} MiB", highlight=False)
-
-
-def peak_memory() -> int | None:
-    """Give the most memory this process has held, in bytes; None where the system does not say."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _figures(seconds: float, total: float, audio: float) -> tuple[str, str, str]:

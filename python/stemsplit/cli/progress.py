@@ -19,9 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from stemsplit.batch import Event, SongProgress, SongStarted, Warned
 from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import OutputError
+from stemsplit.events import Event, SongProgress, SongStarted, Warned
 from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, SongReport
 
 
@@ -92,8 +92,7 @@ class Display:
                 total=event.total_samples,
             )
         elif isinstance(event, Warned):
-            if self._songs > 1:  # a single song says the same when it fails
-                self.line(event.message, "warning")
+            self.line(event.message, "warning")
         else:
             task = self._tasks.pop(event.number, None)
             if task is not None:

@@ -27,6 +27,8 @@ def separate(
     segment: options.Segment = SEGMENT_SECONDS,
     precision: options.Precision = "auto",
     threads: options.Threads = None,
+    max_memory: options.MaxMemory = None,
+    nice: options.Nice = False,
     jobs: options.Jobs = 1,
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
@@ -67,10 +69,11 @@ def separate(
             soft=soft,
             segment_seconds=segment,
             jobs=jobs,
+            max_memory=options.size(max_memory),
             skip_existing=skip_existing,
             force=force,
             report=report,
         )
 
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
-    return run_command(songs, output, settings, reporting)
+    return run_command(songs, output, settings, reporting, nice=nice)

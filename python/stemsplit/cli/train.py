@@ -77,8 +77,10 @@ def train(
     OUTPUT/NAME.pt and its card OUTPUT/NAME.json, which --model takes; OUTPUT/log.csv holds every
     step's loss.
     """
+    from stemsplit.cards import check_name
     from stemsplit.recipe import DataSource, Recipe, changed, export, read_recipe, training_of
 
+    check_name(name)
     chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes or [])
     added = tuple(DataSource(str(folder)) for folder in data or [])
     chosen = dataclasses.replace(chosen, data=chosen.data + added)
@@ -107,6 +109,7 @@ def train(
         network = _trained(training, output, console, resume=resume, plot=plot)
         if team.rank == 0:
             export(training, chosen, network, output / f"{name}.json")
+            _accept(output / f"{name}.json", console)
     console.print(f"model in {output / name}.json", highlight=False, soft_wrap=True)
     return 0
 
@@ -128,6 +131,18 @@ def _trained(
                 plot_log(output / LOG, output / PLOT)
 
         return training.run(report)
+
+
+def _accept(card_path: Path, console: Console) -> None:
+    """Let the user run the model: its code is of this program's own making."""
+    from stemsplit.errors import OutputError
+    from stemsplit.library import accept
+
+    try:
+        accept(card_path)
+    except OutputError as error:  # no reason to fail after hours of work
+        remedy = f'stemsplit models add "{card_path}" makes up for it'
+        console.print(f"warning: {error}; {remedy}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _stored(

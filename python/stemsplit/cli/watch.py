@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions, SongEnded
+from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions
 from stemsplit.cli import options, pipes
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
+from stemsplit.events import SongEnded
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
 from stemsplit.report import FAILED, SKIPPED
 
 if TYPE_CHECKING:
-    from stemsplit.batch import Event
     from stemsplit.cli.progress import Display
+    from stemsplit.events import Event
     from stemsplit.inputs import Song
     from stemsplit.report import BatchReport
     from stemsplit.watch import FolderWatch
@@ -62,6 +63,8 @@ def watch(
     segment: options.Segment = SEGMENT_SECONDS,
     precision: options.Precision = "auto",
     threads: options.Threads = None,
+    max_memory: options.MaxMemory = None,
+    nice: options.Nice = False,
     jobs: options.Jobs = 1,
     report: options.Report = False,
     as_json: Annotated[
@@ -102,12 +105,14 @@ def watch(
                     soft=soft,
                     segment_seconds=segment,
                     jobs=jobs,
+                    max_memory=options.size(max_memory),
                     skip_existing=True,
                     report=report,
                 ),
                 lambda event: _show(event, display),
             )
             with _sigterm_kept():
+                tune_process(nice=nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
         except StemsplitError as error:
             display.error(str(error))
@@ -129,7 +134,6 @@ def _watch(
     """Separate what is ready, for ever or until all is done; give the exit code."""
     from stemsplit.watch import FolderWatch, looks
 
-    tune_process()
     batch.load()  # a model or device that cannot be had shows now, not with the first song
     watched = FolderWatch(folder, batch.options.output, settle=settle)
     display.line(f"watching {folder}; Ctrl-C ends it")

@@ -1,0 +1,168 @@
+"""How much memory a separation takes, by a stated model, and the segment that keeps a limit."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stemsplit.errors import UsageError
+
+if TYPE_CHECKING:
+    from stemsplit.infer import Predictor
+
+LEAST_SEGMENT_SECONDS: Final = 0.5
+"""A shorter segment saves hardly anything, and most of the work would be on its context."""
+
+_MIB: Final = 1 << 20
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
+_UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# What of a segment is held at a time, at the most: copies of its spectrogram, masks, stems'
+# samples, and the network's widest layer. Counted from the pipeline, then fitted from above to
+# measured peaks, which benchmarks/memory.py repeats.
+_SPECTRA: Final = 6
+_MASKS: Final = 4
+_STEMS: Final = 4
+_LAYERS: Final = 5
+# Blocks on their way to the first segment, and what libraries keep once they are used.
+_BLOCK_SAMPLES: Final = 6 << 17
+_LIBRARIES: Final = 128 * _MIB
+_HELD_ELSEWHERE: Final = 512 * _MIB  # where the system does not tell; twice what Linux says
+
+
+def parse_size(text: str) -> int:
+    """Give the bytes of a size such as ``800M`` or ``1.5G``; units are powers of 1024.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    size = round(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if not size:
+        raise UsageError("bad --max-memory", got=text, wanted="a size such as 800M or 2G")
+    return size
+
+
+def held_memory() -> int | None:
+    """Give the bytes of memory this process holds; None where the system does not say."""
+    return _from_proc("VmRSS") or _from_usage()
+
+
+def peak_memory() -> int | None:
+    """Give the most memory this process has held, in bytes; None where the system does not say."""
+    # Linux's getrusage begins with the peak of the process that started this one.
+    return _from_proc("VmHWM") or _from_usage()
+
+
+def song_memory(
+    predictor: Predictor, sample_rate: int, channels: int, segment_seconds: float
+) -> int:
+    """Estimate, from above, the bytes that separating a song adds to what a process holds.
+
+    Parameters
+    ----------
+    predictor:
+        The loaded model.
+    sample_rate, channels:
+        Of the song, in Hz and rows of every block.
+    segment_seconds:
+        Song predicted at a time, s.
+    """
+    from stemsplit.pipeline import segment_frames, working_settings
+
+    card = predictor.card
+    settings = working_settings(card.settings, sample_rate)
+    context = 2 * card.context_frames
+    frames = segment_frames(card, segment_seconds)
+    stems = len(card.sources)
+    spectrum = 8 * channels * settings.bins
+    masks = 4 * stems * channels * settings.bins
+    samples = 4 * stems * channels * settings.hop_length
+    pairs = -(-channels // 2) if card.bands else 1
+    network = pairs * 4 * predictor.widest * (card.bands or card.bins)
+    at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
+    block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
+    return (
+        _LIBRARIES
+        + block_samples * channels * 4 * settings.n_fft // settings.hop_length
+        + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
+        + context * 2 * spectrum
+        + at_once * _LAYERS * network
+    )
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """A limit on the memory of this process, songs at a time included.
+
+    Attributes
+    ----------
+    total:
+        Bytes allowed.
+    held:
+        Bytes the process holds before the songs, the model among them.
+    jobs:
+        Songs at a time, which share the rest.
+    """
+
+    total: int
+    held: int
+    jobs: int = 1
+
+    @classmethod
+    def now(cls, total: int, jobs: int = 1) -> MemoryLimit:
+        """Give the limit for a process that has loaded its model and begins its first song."""
+        return cls(total, held_memory() or _HELD_ELSEWHERE, jobs)
+
+    def segment_seconds(
+        self, predictor: Predictor, sample_rate: int, channels: int, wanted: float
+    ) -> float:
+        """Give the longest segment that keeps the limit, at most what is wanted, s.
+
+        Raises
+        ------
+        UsageError
+            Not even the shortest does.
+        """
+        available = (self.total - self.held) // self.jobs
+        least = min(wanted, LEAST_SEGMENT_SECONDS)
+        needed = song_memory(predictor, sample_rate, channels, least)
+        if needed > available:
+            at_least = -(-(self.held + needed * self.jobs) // _MIB)
+            raise UsageError(
+                "--max-memory is too little",
+                got=f"{self.total // _MIB}M",
+                wanted=f"at least {at_least}M for {channels} channels at {sample_rate} Hz"
+                + (f", {self.jobs} songs at a time" if self.jobs > 1 else ""),
+            )
+        if song_memory(predictor, sample_rate, channels, wanted) <= available:
+            return wanted
+        low, high = least, wanted
+        while high - low > 0.01:  # monotone in the segment
+            middle = (low + high) / 2
+            fits = song_memory(predictor, sample_rate, channels, middle) <= available
+            low, high = (middle, high) if fits else (low, middle)
+        return round(low - 0.005, 2) if low > least else least
+
+
+def _from_proc(key: str) -> int | None:
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    match = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _from_usage() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,67 @@
+"""The manners of the command's process: --nice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import SongWriter
+from stemsplit.cli import process
+
+_SCRIPT = """
+import os, sys, threading
+from pathlib import Path
+from stemsplit.cli.app import run
+from stemsplit.pipeline import Synthesiser
+seen = set()
+work = Synthesiser.process
+def process(self, segment):  # in the pipeline's own thread
+    seen.update(os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in
+                Path("/proc/self/task").iterdir())
+    return work(self, segment)
+Synthesiser.process = process
+code = run(sys.argv[1:])
+print(sorted(seen))
+sys.exit(code)
+"""
+
+
+def priorities(song: Path, output: Path, *arguments: str, before: int = 0) -> list[int]:
+    """Give the priorities of all threads in the middle of a separation."""
+    if arguments[:1] == ("watch",):
+        line = ["watch", str(song.parent), "--once", "--settle", "0", *arguments[1:]]
+    else:
+        line = [str(song), *arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, *line, "-o", str(output), "-d", "cpu", "-q", "--no-config"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.nice(before) and None,
+        check=True,
+    )
+    return list(json.loads(done.stdout))
+
+
+def test_every_thread_gives_way(write_song: SongWriter, tmp_path: Path) -> None:
+    own = os.nice(0)
+    song = write_song("songs/song.wav", seconds=1.0)
+    nice = max(own, process.NICENESS)
+    assert priorities(song, tmp_path / "a") == [own]
+    assert priorities(song, tmp_path / "b", "--nice", "-j", "2") == [nice]
+    assert priorities(song, tmp_path / "c", "watch", "--nice") == [nice]
+    # One that gives way already does not do so any more, nor less.
+    lower = 15 - own
+    assert priorities(song, tmp_path / "d", "--nice", before=lower) == [15]
+
+
+def test_a_refusal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_increment: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "nice", refuse)
+    process.tune_process(nice=True)
