@@ -1,0 +1,109 @@
+"""Measure what collections of songs add to a training: short ones of the compact network.
+
+    python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR
+
+One training on the base alone and one on the base with each further collection, all from the same
+first weights and of as many steps. Collections of ``--add-stems`` lend stems to mixes of songs and
+never stand for whole songs (``coherent = false`` in a recipe). The figure is the training's own
+validation: masks constant in a band, averaged weights, energy ratio over each song, their mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import machine, machine_line, markdown, publish
+from stemsplit.band_task import BandSettings, BandTask
+from stemsplit.config import SOURCES
+from stemsplit.dataset import find_tracks
+from stemsplit.remix import RemixSettings, StoredTrack, store_tracks
+from stemsplit.training import LoopSettings, Training
+
+SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)
+REMIX = RemixSettings(coherent=0.5, level_spread_db=3.0, varispeed=0.12, equalise_db=3.0)
+SEED = 11
+
+
+def trained(tracks: list[StoredTrack], valid: list[StoredTrack], steps: int) -> dict[str, float]:
+    """Train from scratch and give the validation's figure of each source, in dB."""
+    task = BandTask(SETTINGS, tracks, valid, seed=SEED, remix=REMIX)
+    loop = LoopSettings(
+        steps=steps,
+        learning_rate=5e-3,
+        optimizer="muon",
+        warmup=20,
+        average=0.97,
+        validate_every=steps,
+        precision="bfloat16",
+        seed=SEED,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(task, Path(folder), loop)
+        training.run()
+    assert training.best is not None
+    return training.best.figures["sdr"]
+
+
+def collections(arguments: argparse.Namespace) -> dict[str, list[StoredTrack]]:
+    """Give what each training has, by name."""
+
+    def stored(folder: Path, *, coherent: bool = True) -> list[StoredTrack]:
+        tracks = store_tracks(find_tracks(folder), arguments.store)
+        share = arguments.weight
+        return [dataclasses.replace(t, weight=share, coherent=coherent) for t in tracks]
+
+    base = [dataclasses.replace(t, weight=1.0) for t in stored(arguments.base)]
+    found = {"the base alone": base}
+    found |= {f"and {folder.name}": base + stored(folder) for folder in arguments.add}
+    for folder in arguments.add_stems:
+        found[f"and {folder.name}, stems alone"] = base + stored(folder, coherent=False)
+    return found
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """Render the report as markdown."""
+    rows = []
+    for name, figures in report["figures"].items():
+        values = [*(figures[source] for source in SOURCES), float(np.mean(list(figures.values())))]
+        rows.append([name, str(report["songs"][name]), *(f"{value:.2f}" for value in values)])
+    head = [f"SDR in dB after {report['steps']} steps", "songs", *SOURCES, "mean"]
+    return [machine_line(report), "", *markdown(head, rows)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--valid", type=Path, required=True)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--add", type=Path, action="append", default=[])
+    parser.add_argument("--add-stems", type=Path, action="append", default=[])
+    parser.add_argument("--weight", type=float, default=0.5, help="of the songs of what is added")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--store", type=Path, default=Path("build/store"))
+    parser.add_argument("--print", action="store_true", help="do not keep the table")
+    arguments = parser.parse_args()
+    valid = store_tracks(find_tracks(arguments.valid), arguments.store)
+    sets = collections(arguments)
+    figures = {}
+    for name, tracks in sets.items():
+        figures[name] = trained(tracks, valid, arguments.steps)
+        print(
+            name, {source: round(value, 2) for source, value in figures[name].items()}, flush=True
+        )
+    report = {
+        **machine(("stemsplit", "numpy", "torch")),
+        "base": arguments.base.name,
+        "steps": arguments.steps,
+        "songs": {name: len(tracks) for name, tracks in sets.items()},
+        "figures": figures,
+    }
+    publish("data", report, table(report), keep=not arguments.print)
+
+
+if __name__ == "__main__":
+    main()
