@@ -83,6 +83,8 @@ class AvDecoder:
             raise DecodeError(f"{len(streams)} audio streams" if streams else "no audio stream")
         self._stream = streams[index]
         context = self._stream.codec_context
+        if context is None:
+            raise DecodeError("a codec that FFmpeg does not know")
         if not context.sample_rate or not context.channels or context.format is None:
             raise DecodeError("an audio stream that does not say what it is")
         self.sample_rate = int(context.sample_rate)
@@ -146,15 +148,16 @@ class AvDecoder:
             for frame in self._container.decode(self._stream):
                 if frame.sample_rate != self.sample_rate:
                     raise DecodeError(f"a sample rate that changes to {frame.sample_rate} Hz")
-                yield from (_planes(part) for part in converter.resample(frame))
-            yield from (_planes(part) for part in converter.resample(None))
+                yield from map(self._planes, converter.resample(frame))
+            yield from map(self._planes, converter.resample(None))
         except (av.FFmpegError, ValueError) as error:  # ValueError: the channels change
             raise DecodeError(_reason(error)) from error
 
-
-def _planes(frame: av.AudioFrame) -> Frames:
-    samples: Frames = frame.to_ndarray().astype(np.float32, copy=False)
-    return samples
+    def _planes(self, frame: av.AudioFrame) -> Frames:
+        samples: Frames = frame.to_ndarray().astype(np.float32, copy=False)
+        if len(samples) != self.channels:  # the first frame may contradict the header
+            raise DecodeError(f"a number of channels that changes to {len(samples)}")
+        return samples
 
 
 def _subtype(context: av.AudioCodecContext) -> str:
