@@ -1,4 +1,4 @@
-"""Soak: hundreds of varied songs in one batch; memory must stay flat, and every result be a single run's.
+"""Separate hundreds of varied songs in one batch: flat memory, and every result a single run's.
 
 The batch runs in a process of its own, two songs at a time, and so does every single run: forks of
 one process that has loaded the model. Some files are broken on purpose and must fail, in both.
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from common import SAMPLE_RATE, machine, machine_line, markdown, publish, write_song
+from common import machine, machine_line, markdown, publish, write_song
 from stemsplit.batch import Batch, SeparateOptions, SongEnded
-from stemsplit.cli.process import tune_process
+from stemsplit.cli.process import return_freed_memory, tune_process
 from stemsplit.inputs import find_songs
 
 DEMO = Path(__file__).parent.parent / "demo" / "potassium.ogg"
@@ -62,7 +62,7 @@ def make_songs(folder: Path, count: int) -> list[str]:
     sources = [soundfile.read(path, dtype="float32")[0].T for path in (DEMO, synthetic)]
     broken = []
     for index in range(count):
-        # The largest is the first; the others fall off as they do in libraries of samples and songs.
+        # The largest is the first: what memory a song takes is known early.
         largest = index == 0
         kind = "wav" if largest else rng.choice(list(KINDS))
         seconds = LONGEST if largest else SHORTEST * (LONGEST / SHORTEST) ** rng.random()
@@ -133,6 +133,7 @@ def run_batch(loaded: Batch, songs: Path, output: Path, result: Path) -> int:
 
     def note(event: object) -> None:
         if isinstance(event, SongEnded):
+            return_freed_memory()  # as the command does
             memory.append(resident_bytes())
 
     batch = Batch(options(output, jobs=2), note)
@@ -226,8 +227,8 @@ def table(report: dict[str, Any]) -> list[str]:
         f"{report['compared']} results compared byte by byte with single runs, "
         f"{report['commands']} of those by the command: {len(report['different'])} differ.",
         "",
-        f"Growth {growth:.0f} MB between song {SETTLED} and the end; bar: at most {BAR_MEGABYTES} MB, "
-        f"nothing lost, nothing different: {'met' if good else '**missed**'}.",
+        f"Growth {growth:.0f} MB between song {SETTLED} and the end; bar: at most {BAR_MEGABYTES} "
+        f"MB, nothing lost, nothing different: {'met' if good else '**missed**'}.",
     ]
 
 
