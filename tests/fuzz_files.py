@@ -33,7 +33,9 @@ from stemsplit.song import separate_file
 from stemsplit.tags import read_tags
 
 SHARE = 25
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 60
+"""Of processor time for one mutant, some of which claim a hundred channels to separate."""
+
 LIMIT_BYTES = 1 << 30
 """Of address space above what a process has when it begins."""
 
@@ -75,6 +77,7 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Not Python's handler, which a library that hangs would never let run.
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def _work(self, first: int, stop: int, until: float) -> None:
@@ -84,9 +87,9 @@ class Worker:
                 return
             # If the process dies, the line without an end tells of which mutant.
             os.write(lines, b"%d " % index)
-            signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, 10 * LIMIT_SECONDS)  # one that waits for ever
             outcome = self._outcome(index)
-            signal.setitimer(signal.ITIMER_REAL, 0)
             if os.fstat(2).st_size:
                 outcome += " (with noise)"
                 os.ftruncate(2, 0)
