@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from conftest import binding_permissions
 from stemsplit.batch import DEFAULT_TEMPLATE, Batch, SeparateOptions, SongProgress
 from stemsplit.inputs import find_songs
 from stemsplit.outputs import OutputOptions
@@ -167,26 +167,6 @@ def test_a_song_too_large_for_the_disk_stops_no_other(disk, songs, run, check_re
     path.unlink()
     write_song("songs/2.wav", 0.5)
     check_resumed(output, "flac")
-
-
-@contextmanager
-def binding_permissions() -> Iterator[None]:
-    """Let permissions stop root as they stop everyone: this thread, and those it starts."""
-    if os.geteuid():
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # linux/capability.h: version 3, this thread
-    words = (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, words) == 0
-    before = words[0]
-    words[0] = before & ~0b110  # without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH in effect
-    assert libc.capset(header, words) == 0
-    try:
-        yield
-    finally:
-        words[0] = before
-        assert libc.capset(header, words) == 0
 
 
 @pytest.mark.parametrize("below", [False, True])

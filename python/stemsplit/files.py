@@ -46,6 +46,14 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; what the system cannot look at, for now, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
     return os.path.abspath(path)  # noqa: PTH100
