@@ -41,7 +41,7 @@ KINDS = {
     "ogg": ("VORBIS",),
     "opus": ("OPUS",),
     "mp3": ("MPEG_LAYER_III",),
-    "caf": ("ALAC_16",),
+    "caf": ("PCM_24",),
     "w64": ("PCM_24",),
     "rf64": ("PCM_16",),
     "m4a": ("aac",),
