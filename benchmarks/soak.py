@@ -7,19 +7,22 @@ one process that has loaded the model. Some files are broken on purpose and must
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import filecmp
 import json
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -33,7 +36,7 @@ DEMO = Path(__file__).parent.parent / "demo" / "potassium.ogg"
 SETTLED = 50
 """Songs after which memory is taken to have its size; the largest song is among them."""
 
-BAR_MEGABYTES = 50
+BAR_MEGABYTES = 150
 KINDS = {
     "wav": ("PCM_16", "PCM_24", "FLOAT", "PCM_U8"),
     "flac": ("PCM_16", "PCM_24"),
@@ -106,6 +109,22 @@ def _break(path: Path, rng: random.Random) -> None:
     path.write_bytes(rng.choice((b"la la la\n" * 99, b"", path.read_bytes()[:20])))
 
 
+class Limits(NamedTuple):
+    """How many single runs go through the command, and the seconds that all of them may take."""
+
+    commands: int
+    seconds: float
+
+
+@dataclass
+class Comparison:
+    """Songs compared with single runs; those with another fate, and those with other bytes."""
+
+    compared: int = 0
+    wrong: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+
+
 def options(output: Path, **how: Any) -> SeparateOptions:
     return SeparateOptions(output, device="cpu", threads=1, **how)
 
@@ -157,52 +176,68 @@ def same_files(one: Path, other: Path) -> bool:
     return equal and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names[0])
 
 
+def compare(
+    place: Path, loaded: Batch, statuses: dict[str, str], broken: list[str], limits: Limits
+) -> Comparison:
+    """Separate songs of ``place/songs`` each by itself, and compare with ``place/together``."""
+    done = Comparison()
+    paths = sorted((place / "songs").iterdir())
+    random.Random(0).shuffle(paths)  # so that those within a limit are of all kinds
+    began = time.monotonic()
+    for number, song in enumerate(paths):
+        if time.monotonic() - began > limits.seconds:
+            break
+        alone = place / "alone"
+        status = statuses.get(song.name, "lost")
+        if number < limits.commands:
+            command = [sys.executable, "-m", "stemsplit", str(song), "-o", str(alone)]
+            command += ["-d", "cpu", "--threads", "1", "-q", "--no-config"]
+            code = subprocess.run(command, capture_output=True).returncode
+        else:
+            code = forked(lambda: run_single(loaded, song, alone))  # noqa: B023
+        if (status == "done") != (code == 0) or (song.name in broken) != (status == "failed"):
+            done.wrong.append(f"{song.name}: {status} in the batch, exit code {code} alone")
+        elif status == "done" and not same_files(place / "together" / song.stem, alone / song.stem):
+            done.different.append(song.name)
+        done.compared += 1
+        shutil.rmtree(alone, ignore_errors=True)
+    return done
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make the songs, separate them together and each by itself, and compare."""
     tune_process()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
-        songs, together = Path(place) / "songs", Path(place) / "together"
-        songs.mkdir()
-        broken = make_songs(songs, arguments.songs)
-        loaded = Batch(options(together))
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        place = Path(folder)
+        (place / "songs").mkdir()
+        broken = make_songs(place / "songs", arguments.songs)
+        loaded = Batch(options(place))
         loaded.load()
-        began = time.monotonic()
-        result = Path(place) / "result.json"
-        code = forked(lambda: run_batch(loaded, songs, together, result))
-        facts = json.loads(result.read_text())
-        print(f"batch: exit code {code}, {time.monotonic() - began:.0f} s", flush=True)
-        different, wrong = [], []
-        paths = sorted(songs.iterdir())
-        for number, song in enumerate(paths):
-            alone = Path(place) / "alone"
-            status = facts["statuses"].get(song.name, "lost")
-            if number % (len(paths) // arguments.commands) == 0:
-                command = [sys.executable, "-m", "stemsplit", str(song), "-o", str(alone)]
-                command += ["-d", "cpu", "--threads", "1", "-q"]
-                one = subprocess.run(command, capture_output=True).returncode
-            else:
-                one = forked(lambda: run_single(loaded, song, alone))  # noqa: B023
-            if (status == "done") != (one == 0) or (song.name in broken) != (status == "failed"):
-                wrong.append(f"{song.name}: {status} in the batch, exit code {one} alone")
-            elif status == "done" and not same_files(together / song.stem, alone / song.stem):
-                different.append(song.name)
-            subprocess.run(["rm", "-rf", str(alone)], check=True)
-        leftovers = [p.name for p in (together / ".stemsplit").iterdir() if p.suffix != ".json"]
-    memory = facts["memory"]
+        result = place / "result.json"
+        forked(lambda: run_batch(loaded, place / "songs", place / "together", result))
+        return report_of(place, loaded, broken, arguments)
+
+
+def report_of(
+    place: Path, loaded: Batch, broken: list[str], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Compare what the batch left in a folder, and put all figures together."""
+    facts = json.loads((place / "result.json").read_text())
+    statuses, memory = facts["statuses"], facts["memory"]
+    limits = Limits(arguments.commands, 60 * arguments.minutes)
+    comparison = compare(place, loaded, statuses, broken, limits)
+    state = place / "together" / ".stemsplit"
     settled = statistics.median(memory[SETTLED - 10 : SETTLED + 10])
     return {
         **machine(("stemsplit", "numpy", "torch", "soundfile", "av")),
         "songs": arguments.songs,
         "broken": len(broken),
-        "exit_code": code,
-        "done": sum(status == "done" for status in facts["statuses"].values()),
-        "failed": sum(status == "failed" for status in facts["statuses"].values()),
-        "lost": arguments.songs - len(facts["statuses"]),
-        "compared": sum(status == "done" for status in facts["statuses"].values()),
+        "done": sum(status == "done" for status in statuses.values()),
+        "failed": sum(status == "failed" for status in statuses.values()),
+        "lost": arguments.songs - len(statuses),
         "commands": arguments.commands,
-        "different": different,
-        "wrong": wrong,
-        "leftovers": leftovers,
+        **dataclasses.asdict(comparison),
+        "leftovers": [path.name for path in state.iterdir() if path.suffix != ".json"],
         "memory_bytes": memory,
         "growth_bytes": round(statistics.median(memory[-20:]) - settled),
     }
@@ -224,7 +259,7 @@ def table(report: dict[str, Any]) -> list[str]:
         "",
         f"{report['songs']} songs, {report['broken']} of them broken: {report['done']} done, "
         f"{report['failed']} failed, {report['lost']} lost; {len(report['leftovers'])} leftovers. "
-        f"{report['compared']} results compared byte by byte with single runs, "
+        f"{report['compared']} of them compared with single runs, byte by byte, "
         f"{report['commands']} of those by the command: {len(report['different'])} differ.",
         "",
         f"Growth {growth:.0f} MB between song {SETTLED} and the end; bar: at most {BAR_MEGABYTES} "
@@ -237,6 +272,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="100 songs; only prints")
     parser.add_argument("--songs", type=int, default=500)
     parser.add_argument("--commands", type=int, default=10, help="single runs by the command")
+    parser.add_argument("--minutes", type=float, default=60, help="for single runs, at most")
     parser.add_argument("--folder", type=Path, help="for gigabytes of songs; default: temp")
     arguments = parser.parse_args()
     if arguments.quick:
