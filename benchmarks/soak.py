@@ -36,6 +36,9 @@ DEMO = Path(__file__).parent.parent / "demo" / "potassium.ogg"
 SETTLED = 50
 """Songs after which memory is taken to have its size; the largest song is among them."""
 
+WINDOW = 20
+"""Songs over which memory is averaged, as another song is always half done."""
+
 BAR_MEGABYTES = 150
 KINDS = {
     "wav": ("PCM_16", "PCM_24", "FLOAT", "PCM_U8"),
@@ -227,7 +230,7 @@ def report_of(
     limits = Limits(arguments.commands, 60 * arguments.minutes)
     comparison = compare(place, loaded, statuses, broken, limits)
     state = place / "together" / ".stemsplit"
-    settled = statistics.median(memory[SETTLED - 10 : SETTLED + 10])
+    settled = statistics.median(memory[SETTLED - WINDOW : SETTLED])
     return {
         **machine(("stemsplit", "numpy", "torch", "soundfile", "av")),
         "songs": arguments.songs,
@@ -239,7 +242,7 @@ def report_of(
         **dataclasses.asdict(comparison),
         "leftovers": [path.name for path in state.iterdir() if path.suffix != ".json"],
         "memory_bytes": memory,
-        "growth_bytes": round(statistics.median(memory[-20:]) - settled),
+        "growth_bytes": round(statistics.median(memory[-WINDOW:]) - settled),
     }
 
 
@@ -248,7 +251,8 @@ def table(report: dict[str, Any]) -> list[str]:
     memory = report["memory_bytes"]
     count = len(memory)
     places = [SETTLED, count // 4, count // 2, 3 * count // 4, count]
-    rows = [["resident MB", *(f"{memory[n - 1] / 1e6:.0f}" for n in places)]]
+    medians = [statistics.median(memory[n - WINDOW : n]) for n in places]
+    rows = [["resident MB, median of 20", *(f"{median / 1e6:.0f}" for median in medians)]]
     growth = report["growth_bytes"] / 1e6
     good = growth <= BAR_MEGABYTES
     good = good and not (report["lost"] or report["different"] or report["wrong"])

@@ -75,7 +75,7 @@ def separator():
 def songs(write_song, tmp_path):
     """Write three songs of some segments each; give their folder."""
     for index, name in enumerate(SONGS):
-        write_song(f"songs/{name}", 0.8 + index / 10, channels=1)
+        write_song(f"songs/{name}", 0.5 + index / 10, channels=1)
     return tmp_path / "songs"
 
 
@@ -86,7 +86,7 @@ def run(separator, songs):
     def run(output, *, kind="wav", act=None, at="begin"):
         outputs = OutputOptions(format=kind, filename=DEFAULT_TEMPLATE)
         options = SeparateOptions(
-            output, outputs, device="cpu", threads=1, segment_seconds=0.3, skip_existing=True
+            output, outputs, device="cpu", threads=1, segment_seconds=0.2, skip_existing=True
         )
         waiting = [act] if act is not None else []
 
