@@ -1,5 +1,5 @@
 # Everything a developer runs, from a machine with Python, a C++ compiler and make; CI runs the same.
-#   make demo | docs | test | test-browser | test-wheel | lint | bench | sanitize | fuzz | clean
+#   make demo | docs | test | test-browser | test-wheel | lint | bench | soak | sanitize | fuzz | clean
 #   make PYTHON=python3.12 ... picks an interpreter
 
 PYTHON ?= python3
@@ -20,14 +20,15 @@ CHECKED := -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g"
 ADDRESS_UNDEFINED := address,undefined
 CLANGXX ?= clang++
 FUZZ_SECONDS ?= 60
+FUZZ_FILES ?= 100000
 
 export CMAKE_GENERATOR := Ninja
 # Threads that spin while they wait make tests crawl on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench sanitize \
-	sanitize-python fuzz clean
+.PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench soak sanitize \
+	sanitize-python fuzz fuzz-core fuzz-files clean
 
 demo: $(VENV)/.package
 	$(BIN)/stemsplit demo/potassium.ogg -o out
@@ -59,6 +60,10 @@ lint: $(VENV)/.package $(VENV)/.lint
 bench: $(VENV)/.package $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py
 
+# Hundreds of varied songs in one batch: memory, and every result against a single run's.
+soak: $(VENV)/.package $(VENV)/.test
+	$(BIN)/python benchmarks/soak.py
+
 # The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
 sanitize: $(VENV)/.tools sanitize-python
 	$(call cpp_tests,build/asan,$(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED))
@@ -84,8 +89,14 @@ sanitize-python: $(VENV)/.test
 		$(BIN)/python -m pytest -q -p no:cacheprovider -k "not beyond_memory and not leak" \
 		tests/test_dsp*.py
 
+fuzz: fuzz-files fuzz-core
+
+# Damaged files of every format, through the whole reading and some through a separation.
+fuzz-files: $(VENV)/.package $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz_files.py --count $(FUZZ_FILES) --keep build/fuzz/files
+
 # Seeks inputs that break the core, FUZZ_SECONDS for each entry point; needs clang with libFuzzer.
-fuzz: $(VENV)/.tools
+fuzz-core: $(VENV)/.tools
 	$(BIN)/cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=$(CLANGXX) -DSTEMSPLIT_FUZZ=ON \
 		-DSTEMSPLIT_PYTHON=OFF $(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED) \
 		--log-level=WARNING

@@ -147,6 +147,17 @@ def test_samples_that_are_no_numbers(tmp_path, bad, where):
         read_all(tmp_path / "nan.wav")
 
 
+def test_samples_beyond_any_level(tmp_path):
+    """Their powers would overflow; floats that hold 32-bit integers, which some write, are fine."""
+    for level, good in ((2.0**31, True), (1e11, False), (1e38, False)):
+        soundfile.write(tmp_path / "a.wav", np.full(9000, level), 44_100, subtype="FLOAT")
+        if good:
+            assert read_all(tmp_path / "a.wav").max() == level
+        else:
+            with pytest.raises(AudioError, match=r"bad samples in .*: got a peak of .* full scale"):
+                read_all(tmp_path / "a.wav")
+
+
 def test_damage_in_the_middle(write_song):
     path = write_song("song.flac")
     data = bytearray(path.read_bytes())

@@ -229,6 +229,9 @@ def test_an_interrupted_batch_reports_what_is_done(batch, write_song, jobs, erro
     assert report.songs[3].input == "3.wav"
     assert not list(Path("out").rglob("*.part"))
     assert batch("0.wav", "1.wav", "2.wav", "3.wav", skip_existing=True).exit_code == 0
+    resumed = contents()
+    assert batch("0.wav", "1.wav", "2.wav", "3.wav").exit_code == 0
+    assert contents() == resumed
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 
 from stemsplit.audio import AudioReader
+from stemsplit.decode_av import _Source
 from stemsplit.errors import AudioError, MissingExtraError
 
 SAMPLES = 44_100 + 123
@@ -175,3 +178,40 @@ def test_without_pyav_libsndfile_reads_what_it_reads(tmp_path):
     (tmp_path / "song.wav").write_text("text")
     with pytest.raises(AudioError, match=r'pip install "stemsplit\[av\]"'):
         AudioReader(tmp_path / "song.wav")
+
+
+def test_more_channels_than_ffmpeg_has_planes(tmp_path):
+    samples = np.random.default_rng(0).integers(-9999, 9999, (1000, 16)).astype(np.int16)
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=44_100, layout="hexadecagonal")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "hexadecagonal")
+        frame.sample_rate, frame.pts = 44_100, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.testing.assert_array_equal(read_all(tmp_path / "a.mkv"), samples.T / np.float32(2**15))
+
+
+class BadSector:
+    """A file of which what comes after some place cannot be read."""
+
+    def __init__(self, file):
+        self.seek, self.tell, self.close, self._file = file.seek, file.tell, file.close, file
+
+    def read(self, size):
+        if self.tell() > 9000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._file.read(min(size, 3000))
+
+
+def test_a_file_that_cannot_be_read_to_its_end(tmp_path, monkeypatch, capfd):
+    encode(tmp_path / "a.m4a", "alac", tone(), options={"movflags": "+faststart"})
+    opened = _Source.__init__
+
+    def init(source, path):
+        opened(source, path)
+        source._file = BadSector(source._file)
+
+    monkeypatch.setattr(_Source, "__init__", init)
+    with pytest.raises(AudioError, match=r"damaged audio in .*a.m4a: got Input/output error"):
+        read_all(tmp_path / "a.m4a")
+    assert capfd.readouterr().err == ""  # where PyAV would print a traceback of its own

@@ -41,3 +41,14 @@ def test_commands_in_examples_exist(page):
                      *p.secondary_opts)}  # fmt: skip
             used = {word for word in words if re.match("--?[a-z]", word)}
             assert used <= known, line
+
+
+def test_every_promise_about_faults_has_its_test():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", text))
+    assert named
+    for file, test in named:
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert f"\ndef {test}(" in source, f"{file}::{test}"
+    for row in re.findall(r"^\| [^|]+ \| [^|]+ \|$", text, re.MULTILINE):
+        assert "::test_" in row or row == "| promise | test |", row

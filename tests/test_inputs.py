@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import binding_permissions
 from stemsplit.inputs import find_songs, name_songs, song_name, spool
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint
 from stemsplit.store import OutputStore
@@ -66,6 +67,28 @@ def test_a_link_that_goes_round_ends(tree):
     Path("a/b/up").symlink_to(Path("a").absolute())
     Path("a/self").symlink_to("self")
     assert found("a") == ["a/1.wav", "a/b/2.wav"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tree):
+    """Songs that are left out without a word would be lost."""
+    tree("a/1.wav", "a/locked/2.wav", "a/state/.stemsplit/x", "a/state/3.wav")
+    for place in ("a/locked", "a/state"):
+        Path(place).chmod(0o200)
+    with binding_permissions():
+        songs = find_songs([Path("a")], Path("out"))
+    for place in ("a/locked", "a/state"):
+        Path(place).chmod(0o755)
+    assert [str(song.path) for song in songs] == ["a/1.wav", "a/locked", "a/state"]
+    assert "cannot read a/locked: got Permission denied" in str(songs[1].problem)
+
+
+def test_a_song_that_cannot_be_looked_at_stops_no_other(tree):
+    tree("a/1.wav", "b/2.wav")
+    Path("a").chmod(0o600)  # its names can be read, and no more
+    with binding_permissions():
+        songs = find_songs([Path("a"), Path("b")], Path("out"))
+    Path("a").chmod(0o755)
+    assert [str(song.path) for song in songs] == ["a/1.wav", "b/2.wav"]
 
 
 def test_hidden_files_and_pipes_are_left_out(tree):

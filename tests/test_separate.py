@@ -184,6 +184,7 @@ def test_working_rate_keeps_the_grid_and_the_band() -> None:
         (np.zeros((1, 5), np.int16), "int16"),
         (np.zeros((2, 0), np.float32), "shape"),
         (np.full((1, 5), np.nan, np.float32), "NaN"),
+        (np.full((1, 5), 1e30, np.float32), "a peak of 1e\\+30"),
     ],
 )
 def test_bad_audio_is_refused(separator: Separator, audio: np.ndarray, got: str) -> None:

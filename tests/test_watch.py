@@ -104,12 +104,12 @@ def test_the_time_of_day_does_not_matter(folder, look, stamp, monkeypatch):
 
 
 def test_a_burst(folder, look):
-    for number in range(200):
+    for number in range(1000):
         (folder / f"{number:03}.wav").write_bytes(b"RIFF")
     assert look() == []
     (folder / "late.wav").write_bytes(b"RIFF")
     assert look(1) == []
-    assert len(look(SETTLE - 1)) == 200
+    assert len(look(SETTLE - 1)) == 1000
     assert look(1) == ["late.wav"]
 
 

@@ -18,6 +18,9 @@ from stemsplit.outputs import Form
 Block = npt.NDArray[np.float32]
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+MAX_PEAK = 1e10
+"""Times full scale: far beyond any sound, and far enough below where float32 powers overflow."""
+
 _SUFFIXES = """
 .aif .aifc .aiff .au .caf .flac .mp3 .oga .ogg .opus .rf64 .snd .w64 .wav .wave
 """
@@ -158,6 +161,13 @@ class AudioReader:
                 got="NaN or infinity",
                 wanted="finite numbers",
                 remedy="re-export the file",
+            )
+        if len(frames) and (peak := float(np.abs(frames).max())) > MAX_PEAK:
+            raise AudioError(
+                f"bad samples in {self.path}",
+                got=f"a peak of {peak:.3g} times full scale",
+                wanted=f"at most {MAX_PEAK:.0e}",
+                remedy="normalise the file, or re-export it",
             )
         return frames
 

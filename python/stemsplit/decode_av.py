@@ -63,12 +63,12 @@ class AvDecoder:
                 remedy='pip install "stemsplit[av]"',
             ) from None
         # A file object, as a name could be a URL or a pattern to FFmpeg.
-        self._source = path.open("rb")
+        self._source = _Source(path)
         try:
             self._container = av.open(self._source, "r", options={"format_whitelist": _CONTAINERS})
-        except (av.FFmpegError, ValueError, OSError) as error:
+        except (av.FFmpegError, ValueError) as error:
             self._source.close()
-            raise DecodeError(_reason(error)) from error
+            raise DecodeError(_reason(self._source.error or error)) from error
         try:
             self._open(stream)
         except BaseException:
@@ -83,6 +83,8 @@ class AvDecoder:
             raise DecodeError(f"{len(streams)} audio streams" if streams else "no audio stream")
         self._stream = streams[index]
         context = self._stream.codec_context
+        if context is None:
+            raise DecodeError("a codec that FFmpeg does not know")
         if not context.sample_rate or not context.channels or context.format is None:
             raise DecodeError("an audio stream that does not say what it is")
         self.sample_rate = int(context.sample_rate)
@@ -104,6 +106,8 @@ class AvDecoder:
         while have < samples and (block := next(self._frames, None)) is not None:
             parts.append(block)
             have += block.shape[1]
+        if self._source.error is not None:
+            raise DecodeError(_reason(self._source.error))
         joined: Frames = np.concatenate(parts, axis=1)
         self._left = joined[:, samples:]
         frames: Frames = joined[:, :samples].T
@@ -139,22 +143,57 @@ class AvDecoder:
         import av
 
         context = self._stream.codec_context
-        converter = av.AudioResampler(
-            format="fltp", layout=context.layout, rate=context.sample_rate
-        )
+        # Interleaved: PyAV looks for more than eight planes where there are none, and crashes.
+        converter = av.AudioResampler(format="flt", layout=context.layout, rate=context.sample_rate)
         try:
             for frame in self._container.decode(self._stream):
                 if frame.sample_rate != self.sample_rate:
                     raise DecodeError(f"a sample rate that changes to {frame.sample_rate} Hz")
-                yield from (_planes(part) for part in converter.resample(frame))
-            yield from (_planes(part) for part in converter.resample(None))
+                yield from map(self._samples, converter.resample(frame))
+            yield from map(self._samples, converter.resample(None))
         except (av.FFmpegError, ValueError) as error:  # ValueError: the channels change
+            raise DecodeError(_reason(self._source.error or error)) from error
+
+    def _samples(self, frame: av.AudioFrame) -> Frames:
+        channels = frame.layout.nb_channels
+        if channels != self.channels:  # the first frame may contradict the header
+            raise DecodeError(f"a number of channels that changes to {channels}")
+        samples: Frames = frame.to_ndarray().reshape(-1, channels).T
+        return samples
+
+
+class _Source:
+    """A file for PyAV, which prints some of the errors that a file raises and drops others."""
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
             raise DecodeError(_reason(error)) from error
 
+    def read(self, size: int) -> bytes:
+        """Read; the end of the file, and ``error`` set, where that fails."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.error = error
+            return b""
 
-def _planes(frame: av.AudioFrame) -> Frames:
-    samples: Frames = frame.to_ndarray().astype(np.float32, copy=False)
-    return samples
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Seek; -1, which FFmpeg takes for a failure, where damaged sizes lead out of the file."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    def tell(self) -> int:
+        """Tell."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close."""
+        self._file.close()
 
 
 def _subtype(context: av.AudioCodecContext) -> str:

@@ -102,7 +102,7 @@ class SndfileEncoder:
     def __init__(self, path: Path, form: Form) -> None:
         self._form = form
         self._bytes = 0
-        self._file = _KeepsItsError(path)
+        self._file = KeepsItsError(path)
         try:
             self._sound = soundfile.SoundFile(
                 self._file,
@@ -159,8 +159,16 @@ class SndfileEncoder:
             raise self._file.error
 
 
-class _KeepsItsError:
-    """A file for libsndfile to write to, which has no way to hear why a write failed."""
+class KeepsItsError:
+    """A file for libraries to write to that cannot hear, or do not tell, why a write failed.
+
+    Attributes
+    ----------
+    error:
+        The first error, after which nothing more is written.
+    silent:
+        Set it to let a library end its file without another error.
+    """
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("xb+")
@@ -196,8 +204,11 @@ class _KeepsItsError:
         """Leave flushing to the end."""
 
     def close(self) -> None:
-        """Close."""
-        _close(self.file)
+        """Close; that writes what is buffered, so it may fail as writing does."""
+        try:
+            self.file.close()
+        except OSError as error:
+            self.error = self.error or error
 
 
 def _clear_time(file: IO[bytes]) -> None:

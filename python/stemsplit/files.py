@@ -59,6 +59,14 @@ def user_folder(kind: str) -> Path:
     return folder / "stemsplit"
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; what the system cannot look at, for now, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
     return os.path.abspath(path)  # noqa: PTH100

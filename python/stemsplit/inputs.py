@@ -14,7 +14,7 @@ from typing import IO
 
 from stemsplit.audio import AUDIO_SUFFIXES
 from stemsplit.errors import InputError, output_error
-from stemsplit.files import absolute
+from stemsplit.files import absolute, is_folder
 from stemsplit.manifest import fingerprint
 from stemsplit.store import STATE_FOLDER, OutputStore
 
@@ -133,11 +133,15 @@ def _longer_names(song: Song) -> Iterator[str]:
 def _meant(argument: Path, output: Path | None) -> Iterator[Song]:
     if argument.is_dir():
         found = False
-        for path in _walk(argument, output):
+        unreadable: list[OSError] = []
+        for path in _walk(argument, output, unreadable):
             found = True
             below = path.relative_to(argument)
             yield Song(path, (below.parent / song_name(below)).as_posix(), str(path))
-        if not found:
+        for error in unreadable:
+            place = Path(error.filename)
+            yield _without(place, InputError(f"cannot read {place}", got=error.strerror))
+        if not found and not unreadable:
             yield _without(argument, InputError(f"no songs in {argument}", wanted="audio files"))
     elif not os.path.lexists(argument) and glob.has_magic(str(argument)):
         # Path.glob takes no absolute patterns.
@@ -154,11 +158,19 @@ def _without(path: Path, problem: InputError) -> Song:
     return Song(path, song_name(path), str(path), problem)
 
 
-def _walk(top: Path, output: Path | None) -> Iterator[Path]:
-    """Give the audio files below a folder; a folder that links lead to twice is searched once."""
+def _walk(top: Path, output: Path | None, unreadable: list[OSError]) -> Iterator[Path]:
+    """Give the audio files below a folder; a folder that links lead to twice is searched once.
+
+    Folders that cannot be read are added to ``unreadable``, unless they are gone meanwhile.
+    """
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            unreadable.append(error)
+
     seen: set[tuple[int, int]] = set()
     own = set() if output is None or _same(output, top) else {os.path.realpath(output)}
-    for name, folders, files in os.walk(top, followlinks=True):
+    for name, folders, files in os.walk(top, onerror=note, followlinks=True):
         folder = Path(name)
         try:
             status = folder.stat()
@@ -174,13 +186,20 @@ def _walk(top: Path, output: Path | None) -> Iterator[Path]:
         for file in sorted(files):
             path = folder / file
             ours = file.startswith(".") or os.path.realpath(path) in own
-            if path.suffix.lower() in AUDIO_SUFFIXES and not ours and path.is_file():
+            if path.suffix.lower() in AUDIO_SUFFIXES and not ours and _may_be_a_file(path):
                 yield path
+
+
+def _may_be_a_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # reading it will tell
+        return True
 
 
 def _made_in(folder: Path) -> set[str]:
     """Give the files that earlier runs made with this as their output folder."""
-    if not (folder / STATE_FOLDER).is_dir():
+    if not is_folder(folder / STATE_FOLDER):
         return set()
     return {
         os.path.realpath(folder / path)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit import dsp
-from stemsplit.config import StftSettings
+from stemsplit.config import MAX_N_FFT, StftSettings
 from stemsplit.errors import UsageError
 from stemsplit.infer import Predictor
 from stemsplit.models import ModelCard
@@ -38,10 +38,11 @@ def working_settings(model: StftSettings, sample_rate: int) -> StftSettings:
 
     The song is worked on at the model's rate times the smallest power of two that makes it no
     less than the song's, with frames and hop as many times longer: the grid of the lowest bins is
-    the model's, and no part of the song's band is lost.
+    the model's, and no part of the song's band is lost. Only where that takes frames longer than
+    there are is it half that rate: a model of 4096 samples a frame knows 705.6 kHz, not 768.
     """
     factor = 1
-    while model.sample_rate * factor < sample_rate:
+    while model.sample_rate * factor < sample_rate and 2 * model.n_fft * factor <= MAX_N_FFT:
         factor *= 2
     return StftSettings(model.sample_rate * factor, model.n_fft * factor, model.hop_length * factor)
 

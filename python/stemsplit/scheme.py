@@ -136,7 +136,7 @@ class BandScheme:
         known = np.ascontiguousarray(spec[..., : self._bins])
         if len(known) % 2:
             known = np.concatenate((known, known[-1:]))
-        pairs = known.reshape(-1, 2, *known.shape[1:])
+        pairs = known.reshape(len(known) // 2, 2, *known.shape[1:])  # of no frames, too
         seen = [band_features(pair, self._bands, n_fft, self._power) for pair in pairs]
         features: FloatArray = np.stack(seen).transpose(0, 2, 1, 3)
         return features

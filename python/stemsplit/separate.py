@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from stemsplit import dsp
+from stemsplit.audio import MAX_PEAK
 from stemsplit.config import StftSettings
 from stemsplit.errors import AudioError
 from stemsplit.infer import Predictor, choose_device
@@ -271,4 +272,9 @@ def _checked(audio: Audio) -> Audio:
         raise AudioError("no audio", got=f"shape {audio.shape}", wanted="at least one sample")
     if not np.isfinite(audio).all():
         raise AudioError("bad samples", got="NaN or infinity", wanted="finite numbers")
+    peak = float(np.abs(audio).max())
+    if peak > MAX_PEAK:
+        raise AudioError(
+            "bad samples", got=f"a peak of {peak:.3g}", wanted=f"at most {MAX_PEAK:.0e}"
+        )
     return audio.astype(np.float32, copy=False)

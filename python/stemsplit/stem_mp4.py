@@ -11,17 +11,19 @@ import contextlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit.encode import KeepsItsError
 from stemsplit.errors import MissingExtraError
 from stemsplit.outputs import Form
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
 
 Block = npt.NDArray[np.float32]
@@ -77,15 +79,21 @@ class StemMp4Encoder:
         self._names = tuple(names)
         self._form = form
         self._samples = 0
+        # PyAV leaves a file of its own open when it cannot write the header: the disk stays full.
+        self._file = KeepsItsError(path)
         self._container = av.open(
-            str(path),
+            self._file,
             "w",
             format="mp4",
             # Lengths in samples, not in milliseconds; no time of day and no version in the file.
             container_options={"movie_timescale": str(form.sample_rate), "fflags": "+bitexact"},
         )
         self._streams = [self._stream(name) for name in self._names]
-        self._container.start_encoding()
+        try:
+            self._checked(self._container.start_encoding)
+        except BaseException:
+            self.abort()
+            raise
 
     def write_streams(self, blocks: Sequence[Block]) -> None:
         """Append a block to every stream: float32 (channels, samples) each."""
@@ -95,7 +103,7 @@ class StemMp4Encoder:
             frame.sample_rate = self._form.sample_rate
             frame.pts = self._samples
             frame.time_base = stream.codec_context.time_base
-            self._container.mux(stream.encode(frame))
+            self._mux(stream, frame)
         self._samples += blocks[0].shape[1]
 
     def write(self, block: Block) -> None:
@@ -105,8 +113,9 @@ class StemMp4Encoder:
     def close(self) -> None:
         """Complete the file, put the box in, and sync."""
         for stream in self._streams:
-            self._container.mux(stream.encode(None))
-        self._container.close()
+            self._mux(stream, None)
+        self._checked(self._container.close)
+        self._checked(self._file.close)
         with self._path.open("rb+") as file:
             insert_box(file, stem_box(self._names[1:]))
             file.flush()
@@ -114,8 +123,20 @@ class StemMp4Encoder:
 
     def abort(self) -> None:
         """Close the file."""
-        with contextlib.suppress(OSError, ValueError):  # closing writes, which may fail again
+        self._file.silent = True
+        with contextlib.suppress(OSError, ValueError):  # one that has no header, say
             self._container.close()
+        self._file.close()
+
+    def _mux(self, stream: AudioStream, frame: AudioFrame | None) -> None:
+        self._checked(lambda: self._container.mux(stream.encode(frame)))
+
+    def _checked(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        finally:
+            if self._file.error is not None and not self._file.silent:
+                raise self._file.error
 
     def _stream(self, name: str) -> AudioStream:
         stream = self._container.add_stream(

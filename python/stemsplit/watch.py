@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stemsplit.errors import InputError, MissingExtraError
+from stemsplit.files import is_folder
 
 if TYPE_CHECKING:
     from stemsplit.inputs import Song
@@ -70,20 +71,21 @@ class FolderWatch:
         """Look at the folder; give the songs that have become ready since the last look."""
         from stemsplit.inputs import find_songs
 
-        try:
-            found = [song for song in find_songs([self.folder], self._output) if not song.problem]
-            self.present = self.folder.is_dir()
-        except OSError:  # folders that go while they are looked at
-            found, self.present = [], self.folder.is_dir()
+        songs = find_songs([self.folder], self._output)
+        # The folder itself is given where it cannot be looked into.
+        found = [song for song in songs if not song.problem and song.path != self.folder]
+        self.present = is_folder(self.folder)
         if not self.present:  # a drive that is taken out may come back, with the same files
             self.waiting = 0
             return []
         seen = {song.path: (song, identity) for song in found if (identity := _seen(song.path))}
         # What is gone is forgotten, so that a folder that songs pass through costs no memory.
-        self._since = {path: since for path, since in self._since.items() if path in seen}
-        self._given = {path: given for path, given in self._given.items() if path in seen}
+        known = {*self._since, *self._given}
+        gone = {path for path in known if path not in seen and _is_gone(path)}
+        self._since = {path: since for path, since in self._since.items() if path not in gone}
+        self._given = {path: given for path, given in self._given.items() if path not in gone}
         ready = [song for song, identity in seen.values() if self._is_ready(song.path, identity)]
-        self.waiting = len(self._since)
+        self.waiting = sum(path in seen for path in self._since)
         return ready
 
     def again(self, song: Song, seconds: float) -> None:
@@ -143,15 +145,18 @@ def looks(watch: FolderWatch) -> Iterator[Sequence[Song]]:
                 rust_timeout=round(_TICK_SECONDS * 1000),
                 yield_on_timeout=True,
                 raise_interrupt=True,
+                ignore_permission_denied=True,
             ):
                 rescan = time.monotonic() - looked > _RESCAN_SECONDS
-                if changes or watch.waiting or rescan or not watch.folder.is_dir():
+                if changes or watch.waiting or rescan or not is_folder(watch.folder):
                     yield watch.ready()
                     looked = time.monotonic()
                 if not watch.present:
                     break
         except FileNotFoundError:  # gone between two looks
             continue
+        except RuntimeError:  # watchfiles': the system's watch broke off; a new one may do
+            time.sleep(_TICK_SECONDS)
         except OSError as error:
             raise InputError(
                 f"cannot watch {watch.folder}",
@@ -160,9 +165,20 @@ def looks(watch: FolderWatch) -> Iterator[Sequence[Song]]:
             ) from error
 
 
+def _is_gone(path: Path) -> bool:
+    """Tell whether there is no such file; one that cannot be looked at may come back."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _seen(path: Path) -> Seen | None:
     try:
         status = path.stat()
-    except OSError:  # gone since it was found
+    except OSError:  # gone since it was found, or not to be had for now
         return None
     return Seen(status.st_ino, status.st_size, status.st_mtime_ns)

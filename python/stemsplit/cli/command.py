@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemsplit.batch import Batch, SeparateOptions
+from stemsplit.batch import Batch, Event, SeparateOptions, SongEnded
 from stemsplit.cli import pipes
-from stemsplit.cli.process import tune_process
+from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
 from stemsplit.cli.progress import Display
 from stemsplit.errors import StemsplitError, UsageError
 from stemsplit.report import BatchReport, Failure
@@ -50,6 +50,7 @@ def run_command(
     """
     tune_process(nice=nice)
     with ExitStack() as stack:
+        stack.enter_context(libraries_silenced())
         display = stack.enter_context(Display(quiet=reporting.quiet, log=reporting.log))
         report = None
         try:
@@ -61,7 +62,7 @@ def run_command(
                     raise UsageError("--report needs a folder to write to", got="-o -")
             else:
                 options = settings(output)
-            batch = Batch(options, display.show)
+            batch = Batch(options, lambda event: _show(event, display))
             report = _run(batch, songs, output, display, stack)
             if pipes.is_pipe(output) and not report.exit_code:
                 pipes.copy_to_stdout(Path(next(iter(report.songs[0].outputs.values()))))
@@ -114,6 +115,12 @@ def _run(
     report = batch.run(songs)
     display.summary(report)
     return report
+
+
+def _show(event: Event, display: Display) -> None:
+    display.show(event)
+    if isinstance(event, SongEnded):
+        return_freed_memory()
 
 
 def _print_profile(batch: Batch, report: BatchReport, *, to_stderr: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from stemsplit.batch import DEFAULT_TEMPLATE
 from stemsplit.cli import options
+from stemsplit.cli.process import libraries_silenced
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
 from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
 
@@ -59,7 +60,8 @@ def info(
         tags=tags,
     )
     card = read_card(find_card(model))
-    facts = _facts(file)
+    with libraries_silenced():
+        facts = _facts(file)
     plan = _plan(file, facts, output, outputs, card, soft=card.soft if soft is None else soft)
     if as_json:
         typer.echo(json.dumps({"schema": 1, "input": facts, "plan": plan}, indent=2))

@@ -1,21 +1,33 @@
-"""What the command asks of its own process: the allocator's and the threads' manners."""
+"""What the command asks of its own process: manners of allocator and threads, a clean stderr."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGE = 1 << 30
+_STDERR = 2
 
 NICENESS = 10
 """Of POSIX; 0 is a usual process's, 19 the lowest priority."""
 # From the Windows API.
 _BELOW_NORMAL_PRIORITY_CLASS = 0x4000
+
+
+def return_freed_memory() -> None:
+    """Give freed blocks that were kept back to the system, between songs; glibc only.
+
+    Kept for ever they would pile up in a long batch, as pieces that the next song's do not fit.
+    """
+    trim = _libc_function("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 def tune_process(*, nice: bool = False) -> None:
@@ -47,6 +59,39 @@ def _give_way() -> None:
         os.nice(max(0, NICENESS - os.nice(0)))
 
 
+@contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep off stderr what libraries write there past Python; what Python prints goes on.
+
+    libmpg123 remarks on every odd header of an MP3, in lines that scripts would take for errors.
+    Enter it before rich draws bars, which keep the stderr they find.
+    """
+    before = sys.stderr
+    try:
+        ours = before.fileno() == _STDERR  # else, as in tests, Python prints elsewhere already
+        kept = os.dup(_STDERR)
+    except (AttributeError, OSError, ValueError):  # no stderr, as under pythonw
+        yield
+        return
+    with open(kept, "w", 1, before.encoding, before.errors) as stream:  # noqa: PTH123
+        before.flush()
+        _lead_nowhere(_STDERR)
+        if ours:
+            sys.stderr = stream
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            stream.flush()
+            os.dup2(kept, _STDERR)
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def _wait_passively() -> None:
     """Let torch's threads sleep while they wait for one another instead of spinning.
 
@@ -63,9 +108,13 @@ def _keep_freed_memory() -> None:
     comes as pages that the kernel clears anew, a third of the time of a separation. Elsewhere than
     on glibc nothing happens.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
+    mallopt = _libc_function("mallopt")
+    if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _LARGE)
+
+
+def _libc_function(name: str) -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)  # musl has neither

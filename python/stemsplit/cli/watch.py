@@ -15,7 +15,7 @@ import typer
 
 from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions
 from stemsplit.cli import options, pipes
-from stemsplit.cli.process import tune_process
+from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
 from stemsplit.models import DEFAULT_MODEL
@@ -81,7 +81,7 @@ def watch(
     """
     from stemsplit.cli.progress import Display  # rich, which only this needs
 
-    with Display(quiet=quiet, log=log) as display:
+    with libraries_silenced(), Display(quiet=quiet, log=log) as display:
         try:
             display.check()
             _check(folder, output, settle)
@@ -172,6 +172,8 @@ def _show(event: Event, display: Display) -> None:
     """Show what happens; that all of yesterday's songs are done needs no line each."""
     if not (isinstance(event, SongEnded) and event.report.status == SKIPPED):
         display.show(event)
+    if isinstance(event, SongEnded):
+        return_freed_memory()
 
 
 @contextmanager
