@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemsplit.batch import Batch, Event, SeparateOptions, SongEnded
+from stemsplit.batch import Batch, SeparateOptions
 from stemsplit.cli import pipes
 from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
 from stemsplit.cli.progress import Display
 from stemsplit.errors import StemsplitError, UsageError
+from stemsplit.events import Event, SongEnded
 from stemsplit.report import BatchReport, Failure
 
 
