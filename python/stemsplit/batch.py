@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,8 @@ DEFAULT_TEMPLATE = "{track}/{stem}.{ext}"
 PRECISIONS = ("auto", "float32", "half")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _INTERRUPTED = 130
+# A signal that comes a moment before Python waits is seen only when that wait ends.
+_TURN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -318,8 +320,11 @@ class Batch:
                 futures: list[Future[None]] = [
                     pool.submit(self._separate, number, song, reports) for number, song in todo
                 ]
-                for future in futures:
-                    future.result()
+                waiting = set(futures)
+                while waiting:
+                    done, waiting = wait(waiting, _TURN_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
             except BaseException:
                 self._cancelled.set()
                 pool.shutdown(wait=False, cancel_futures=True)
