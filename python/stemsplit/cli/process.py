@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -47,7 +48,7 @@ def tune_process(*, nice: bool = False) -> None:
 
 
 def _give_way() -> None:
-    """Lower the priority of this thread and of those it will start; where it may not, go on.
+    """Lower the priority of all threads, those to come included; where it may not, go on.
 
     On Linux the priority of reading and writing follows that of the processor.
     """
@@ -57,6 +58,12 @@ def _give_way() -> None:
         return
     with suppress(OSError):
         os.nice(max(0, NICENESS - os.nice(0)))
+    # On Linux that was this thread alone, and numpy has begun others when it was imported.
+    for task in Path("/proc/self/task").glob("*"):
+        with suppress(OSError):
+            thread = int(task.name)
+            before = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, before))
 
 
 @contextmanager
