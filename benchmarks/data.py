@@ -22,7 +22,8 @@ from common import machine, machine_line, markdown, publish
 from stemsplit.band_task import BandSettings, BandTask
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks
-from stemsplit.remix import RemixSettings, StoredTrack, store_tracks
+from stemsplit.material import StoredTrack, store_tracks
+from stemsplit.remix import RemixSettings
 from stemsplit.training import LoopSettings, Training
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)

@@ -19,9 +19,9 @@ import torch
 from conftest import StemMaker
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import InputError, ModelError, OutputError, UsageError
+from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
 from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
-from stemsplit.remix import StoredTrack, store_tracks
 from stemsplit.separate import Separator
 from stemsplit.training import CHECKPOINT, LoopSettings, Training, TrainingEvent, Validation
 from stemsplit.trust import accept
@@ -74,10 +74,11 @@ def make_training(
 
 def test_the_loss_falls(tracks: list[StoredTrack], tmp_path: Path, architecture: str) -> None:
     """On batches it has trained on; new ones differ too much, and nothing is promised of them."""
-    recipe = small_recipe(architecture, steps=24, warmup=3, validate_every=24, learning_rate=5e-3)
+    recipe = small_recipe(architecture, steps=40, warmup=3, validate_every=40, learning_rate=5e-3)
     training = make_training(tracks, tmp_path, recipe)
 
     def loss(network: torch.nn.Module) -> float:
+        torch.manual_seed(0)  # the same dropout before and after, whatever ran in between
         with torch.no_grad():
             batches = [training.task.batch(step) for step in range(6)]
             return sum(float(training.task.loss(network, batch)) for batch in batches)
@@ -86,7 +87,7 @@ def test_the_loss_falls(tracks: list[StoredTrack], tmp_path: Path, architecture:
     events: list[TrainingEvent] = []
     trained = training.run(events.append)
     assert loss(trained.train()) < 0.95 * before
-    assert [event.step for event in events] == list(range(1, 25))
+    assert [event.step for event in events] == list(range(1, 41))
     assert events[-1].validation is not None
 
 

@@ -13,7 +13,8 @@ from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
-from stemsplit.remix import Remixer, RemixSettings, StoredTrack, read_stems
+from stemsplit.material import StoredTrack, read_stems
+from stemsplit.remix import Remixer, RemixSettings
 from stemsplit.training import Validation
 from stemsplit.unet import BandUNet, UNetSize
 

@@ -1,4 +1,4 @@
-"""Room and place: reverberation from a drawn room, and panning between two channels."""
+"""What recordings differ in: a drawn tone, a drawn room, and a place between two channels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,40 @@ import numpy.typing as npt
 
 Audio = npt.NDArray[np.float32]
 
+_FAST_LENGTH = 1 << 14  # a Fourier transform of a multiple of it has no large prime factor
+_OCTAVES_HZ = 62.5 * 2.0 ** np.arange(9)
 _DECAY_SECONDS = (0.2, 1.5)  # to -60 dB: from a booth to a hall
 _WET_DB = (-20.0, -6.0)
 _PREDELAY_SECONDS = (0.0, 0.03)
 _DAMPING_HZ = (3_000.0, 10_000.0)  # above it, walls and air take the sound
+
+
+def equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:
+    """Change the tone by random gains at octaves, linear in dB and octaves between them.
+
+    Parameters
+    ----------
+    audio:
+        float32 (channels, samples).
+    sample_rate:
+        Hz.
+    spread_db:
+        The gains' standard deviation.
+    rng:
+        Draws them.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the same shape.
+    """
+    gains_db = rng.normal(0, spread_db, len(_OCTAVES_HZ))
+    length = -(-audio.shape[1] // _FAST_LENGTH) * _FAST_LENGTH
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    curve_db = np.interp(np.log2(np.maximum(frequencies, 1)), np.log2(_OCTAVES_HZ), gains_db)
+    spectrum = np.fft.rfft(audio, length) * (10 ** (curve_db / 20)).astype(np.float32)
+    toned = np.fft.irfft(spectrum, length).astype(np.float32)
+    return toned[:, : audio.shape[1]]
 
 
 def reverberate(audio: Audio, sample_rate: int, rng: np.random.Generator) -> Audio:

@@ -121,6 +121,11 @@ class MissingExtraError(StemsplitError):
 
     exit_code = 69
 
+    @classmethod
+    def of(cls, what: str, package: str, extra: str) -> MissingExtraError:
+        """Give the error for what needs a package that an extra of stemsplit brings."""
+        return cls(what, got=f"no {package}", remedy=f'pip install "stemsplit[{extra}]"')
+
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """Say that a path cannot be written to, with what the system gave as the reason."""

@@ -15,8 +15,9 @@ from stemsplit import network as paper
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
 from stemsplit.features import teaching_pair
+from stemsplit.material import StoredTrack, read_stems
 from stemsplit.paper_training import TrainingPaperNetwork, first_network
-from stemsplit.remix import Remixer, RemixSettings, StoredTrack, read_stems
+from stemsplit.remix import Remixer, RemixSettings
 from stemsplit.training import Validation
 
 _VALIDATION_FRAMES = 128

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from stemsplit.material import StoredTrack
     from stemsplit.models import ModelCard
-    from stemsplit.remix import StoredTrack
     from stemsplit.team import Team
     from stemsplit.training import Training
 
@@ -188,7 +188,7 @@ def stored(
     valid:
         Collections of validation songs.
     store:
-        Folder, see `stemsplit.remix.store_tracks`.
+        Folder, see `stemsplit.material.store_tracks`.
     on_track:
         Called with the songs done and their total.
 
@@ -199,7 +199,7 @@ def stored(
     InputError, AudioError
         A collection cannot be read.
     """
-    from stemsplit.remix import store_tracks
+    from stemsplit.material import store_tracks
 
     if not recipe.data:
         raise UsageError("no data to train on", wanted="a folder, or [[data]] in the recipe")

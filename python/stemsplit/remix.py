@@ -1,32 +1,23 @@
-"""Training material: decoded stems in a memory-mapped store, and seeded random remixes of them."""
+"""Training examples: seeded random remixes of stored stems."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 from stemsplit.config import SOURCES
-from stemsplit.dataset import Audio, Track, read_track
-from stemsplit.effects import panned, reverberate
+from stemsplit.dataset import Audio
+from stemsplit.effects import equalised, panned, reverberate
 from stemsplit.errors import InputError, UsageError
+from stemsplit.material import ACTIVE_DB, StoredTrack
 
-_FULL_SCALE = 32767
-_ACTIVE_BLOCK_SECONDS = 0.5
-_ACTIVE_DB = -60.0
 # Mean levels of MUSDB18's stems, RMS in dB of full scale, in the order of SOURCES.
 _TYPICAL_DB = (-22.0, -24.0, -24.0, -23.0)
 _EXCERPT_TRIES = 8
-_FAST_LENGTH = 1 << 14  # a Fourier transform of a multiple of it has no large prime factor
-_OCTAVES_HZ = 62.5 * 2.0 ** np.arange(9)
 
 
 @dataclass(frozen=True)
@@ -72,120 +63,6 @@ class RemixSettings:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
             raise UsageError("bad varispeed", got=self.varispeed, wanted="0 to 0.5")
-
-
-@dataclass(frozen=True)
-class StoredStem:
-    """A decoded stem on disk: int16 of its own peak, mapped into memory when read.
-
-    Attributes
-    ----------
-    path:
-        A ``.npy`` file, int16 (channels, samples).
-    scale:
-        What one integer step is worth.
-    level_db:
-        RMS of the stem's active half seconds, dB of full scale; None for a silent stem.
-    """
-
-    path: Path
-    scale: float
-    level_db: float | None
-
-    def read(self, start: int, samples: int) -> Audio:
-        """Read samples from a start: float32 (channels, samples), zeros past the end."""
-        mapped = np.load(self.path, mmap_mode="r")
-        block = mapped[:, start : start + samples].astype(np.float32) * np.float32(self.scale)
-        return np.pad(block, ((0, 0), (0, samples - block.shape[1])))
-
-
-@dataclass(frozen=True)
-class StoredTrack:
-    """A track of the store: its stems by source (absent ones left out), length and rate.
-
-    ``weight`` says how often it is drawn, relative to others of its length; ``coherent`` whether
-    it may stand for a whole song, or only lends stems to mixes of songs.
-    """
-
-    name: str
-    samples: int
-    sample_rate: int
-    stems: dict[str, StoredStem]
-    weight: float = 1.0
-    coherent: bool = True
-
-
-def store_tracks(
-    tracks: Iterable[Track],
-    folder: Path,
-    on_track: Callable[[Track], None] | None = None,
-) -> list[StoredTrack]:
-    """Decode tracks into a folder, once: what is there already is used as it is.
-
-    An entry is known by the path, sizes and times of its files. Entries are written to a temporary
-    name and renamed, so that an interrupted call leaves no half of one behind.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = []
-    for track in tracks:
-        entry = folder / _fingerprint(track)
-        if not (entry / "track.json").is_file():
-            _store(track, entry)
-        stored.append(_load(entry))
-        if on_track is not None:
-            on_track(track)
-    return stored
-
-
-def _fingerprint(track: Track) -> str:
-    files = sorted(track.files.values()) or [track.path]
-    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps([track.name, facts]).encode()).hexdigest()[:24]
-
-
-def _store(track: Track, entry: Path) -> None:
-    audio = read_track(track)
-    temporary = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
-    temporary.mkdir(exist_ok=True)
-    stems = {}
-    for source, stem in zip(SOURCES, audio.stems, strict=True):
-        peak = float(np.abs(stem).max())
-        if source not in audio.present or peak == 0:
-            continue
-        np.save(temporary / f"{source}.npy", np.rint(stem * (_FULL_SCALE / peak)).astype(np.int16))
-        level = active_level_db(stem, audio.sample_rate)
-        stems[source] = {"scale": peak / _FULL_SCALE, "level_db": level}
-    facts = {
-        "name": track.name,
-        "samples": audio.stems.shape[2],
-        "sample_rate": audio.sample_rate,
-        "stems": stems,
-    }
-    (temporary / "track.json").write_text(json.dumps(facts, indent=1))
-    temporary.rename(entry)
-
-
-def _load(entry: Path) -> StoredTrack:
-    facts = json.loads((entry / "track.json").read_text())
-    stems = {
-        source: StoredStem(entry / f"{source}.npy", stem["scale"], stem["level_db"])
-        for source, stem in facts["stems"].items()
-    }
-    return StoredTrack(facts["name"], facts["samples"], facts["sample_rate"], stems)
-
-
-def active_level_db(stem: Audio, sample_rate: int) -> float | None:
-    """Root mean square level of a stem's active half seconds, in dB of full scale.
-
-    A half second is active above -60 dB; None when none is.
-    """
-    block = max(1, int(_ACTIVE_BLOCK_SECONDS * sample_rate))
-    powers = [
-        float(np.mean(np.square(stem[:, start : start + block], dtype=np.float64)))
-        for start in range(0, stem.shape[1], block)
-    ]
-    active = [power for power in powers if power > 10 ** (_ACTIVE_DB / 10)]
-    return float(10 * np.log10(np.mean(active))) if active else None
 
 
 class Remixer:
@@ -264,7 +141,7 @@ class Remixer:
         for _ in range(_EXCERPT_TRIES):
             start = int(rng.integers(0, max(1, track.samples - self.samples + 1)))
             excerpt = track.stems[source].read(start, self.samples)
-            if np.mean(np.square(excerpt)) > 10 ** (_ACTIVE_DB / 10):
+            if np.mean(np.square(excerpt)) > 10 ** (ACTIVE_DB / 10):
                 break
         return start
 
@@ -282,7 +159,7 @@ class Remixer:
             audio = np.pad(audio, ((0, 0), (0, max(0, self.samples - audio.shape[1]))))
         audio = np.broadcast_to(audio[:2, : self.samples], (2, self.samples))
         if self.settings.equalise_db:
-            audio = _equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
+            audio = equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
         audio = self._placed(audio, track.sample_rate, rng)
         factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
         augmented: Audio = (audio[::-1] if swap else audio) * factor
@@ -298,26 +175,6 @@ class Remixer:
         return audio
 
 
-def _equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.Generator) -> Audio:
-    """Change the tone by random gains at octaves, linear in dB and octaves between them."""
-    gains_db = rng.normal(0, spread_db, len(_OCTAVES_HZ))
-    length = -(-audio.shape[1] // _FAST_LENGTH) * _FAST_LENGTH
-    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
-    curve_db = np.interp(np.log2(np.maximum(frequencies, 1)), np.log2(_OCTAVES_HZ), gains_db)
-    spectrum = np.fft.rfft(audio, length) * (10 ** (curve_db / 20)).astype(np.float32)
-    equalised = np.fft.irfft(spectrum, length).astype(np.float32)
-    return equalised[:, : audio.shape[1]]
-
-
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:
     weights = np.array([track.weight * math.sqrt(track.samples) for track in tracks])
     return tracks[int(rng.choice(len(tracks), p=weights / weights.sum()))]
-
-
-def read_stems(track: StoredTrack) -> npt.NDArray[np.float32]:
-    """Read a track's stems whole: float32 (4 stems, 2 channels, samples), as `SOURCES` orders."""
-    stems = np.zeros((len(SOURCES), 2, track.samples), np.float32)
-    for index, source in enumerate(SOURCES):
-        if source in track.stems:
-            stems[index] = track.stems[source].read(0, track.samples)[:2]
-    return stems

@@ -154,9 +154,7 @@ def check_available() -> None:
     try:
         import av  # noqa: F401
     except ImportError:
-        raise MissingExtraError(
-            "cannot write .stem.mp4", got="no PyAV", remedy='pip install "stemsplit[av]"'
-        ) from None
+        raise MissingExtraError.of("cannot write .stem.mp4", "PyAV", "av") from None
 
 
 def stem_box(stems: Sequence[str]) -> bytes:

@@ -29,11 +29,8 @@ def empty_figure() -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            "cannot draw the training's log",
-            got="no matplotlib",
-            remedy='pip install "stemsplit[plot]"',
-        ) from error
+        what = "cannot draw the training's log"
+        raise MissingExtraError.of(what, "matplotlib", "plot") from error
     return Figure(figsize=(8, 5), layout="constrained")
 
 

@@ -126,11 +126,7 @@ def looks(watch: FolderWatch) -> Iterator[Sequence[Song]]:
     try:
         import watchfiles
     except ImportError as error:
-        raise MissingExtraError(
-            "cannot watch a folder",
-            got="no watchfiles",
-            remedy='pip install "stemsplit[watch]"',
-        ) from error
+        raise MissingExtraError.of("cannot watch a folder", "watchfiles", "watch") from error
     while True:
         yield watch.ready()
         if not watch.present:

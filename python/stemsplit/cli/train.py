@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import nn
 
+    from stemsplit.material import StoredTrack
     from stemsplit.recipe import Recipe
-    from stemsplit.remix import StoredTrack
     from stemsplit.team import Team
     from stemsplit.training import Training, TrainingEvent, Validation
 

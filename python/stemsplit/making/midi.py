@@ -92,9 +92,7 @@ def _mido() -> Any:
     try:
         import mido
     except ImportError as error:
-        raise MissingExtraError(
-            "cannot read MIDI", got="no mido", remedy='pip install "stemsplit[dataset]"'
-        ) from error
+        raise MissingExtraError.of("cannot read MIDI", "mido", "dataset") from error
     return mido
 
 

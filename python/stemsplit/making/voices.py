@@ -84,9 +84,7 @@ def world() -> Any:
     try:
         import pyworld
     except ImportError as error:
-        raise MissingExtraError(
-            "cannot sing", got="no pyworld", remedy='pip install "stemsplit[dataset]"'
-        ) from error
+        raise MissingExtraError.of("cannot sing", "pyworld", "dataset") from error
     return pyworld
 
 
