@@ -36,8 +36,9 @@ demo: $(VENV)/.package
 
 test: test-cpp test-python
 
+# On all cores, but no more than four: every process has its own PyTorch.
 test-python: $(VENV)/.package $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-cpp: $(VENV)/.tools
 	$(call cpp_tests,build/cpp,)

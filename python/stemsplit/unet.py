@@ -87,8 +87,11 @@ class _AcrossBands(nn.Module):
         # In channels-last memory this is a view: bands, then frames and channels together.
         batch, channels, bands, frames = x.shape
         flat = x.permute(0, 2, 3, 1).reshape(batch, bands, frames * channels)
-        h = F.relu(torch.matmul(self.squeeze_weight, flat) + self.squeeze_bias)
-        flat = flat + torch.matmul(self.expand_weight, h) + self.expand_bias
+        # torch.matmul would fold the batch into the rows by a transposed copy of all of x.
+        squeeze = self.squeeze_weight.expand(batch, -1, -1)
+        expand = self.expand_weight.expand(batch, -1, -1)
+        h = F.relu(torch.baddbmm(self.squeeze_bias, squeeze, flat))
+        flat = flat + torch.baddbmm(self.expand_bias, expand, h)
         return flat.reshape(batch, bands, frames, channels).permute(0, 3, 1, 2)
 
 

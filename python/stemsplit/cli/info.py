@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stemsplit.batch import DEFAULT_TEMPLATE
 from stemsplit.cli import options
+from stemsplit.cli.groups import FileGroup, takes_groups
 from stemsplit.cli.process import libraries_silenced
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
 from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
@@ -25,6 +25,7 @@ _SUBTYPES = {
 }
 
 
+@takes_groups
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A song, as for separate.")],
     output: Annotated[
@@ -33,14 +34,8 @@ def info(
             "--output", "-o", metavar="FOLDER", help="Where the stems would go; it is not touched."
         ),
     ] = None,
-    format: options.Format = "wav",  # the option's name
-    bit_depth: options.BitDepth = "source",
-    filename: options.Filename = DEFAULT_TEMPLATE,
-    stems: options.Stems = None,
-    two_stems: options.TwoStems = None,
-    residual: options.Residual = False,
-    clip: options.Clip = "scale",
-    tags: options.Tags = True,
+    *,
+    files: FileGroup,
     model: options.Model = DEFAULT_MODEL,
     soft: options.Soft = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -49,16 +44,7 @@ def info(
 
     Nothing is separated or written.
     """
-    outputs = OutputOptions(
-        format=format,
-        bit_depth=bit_depth,
-        filename=filename,
-        stems=options.stem_list(stems),
-        two_stems=two_stems,
-        residual=residual,
-        clip=clip,
-        tags=tags,
-    )
+    outputs = files.outputs()
     card = read_card(find_card(model))
     with libraries_silenced():
         facts = _facts(file)
@@ -66,7 +52,7 @@ def info(
     if as_json:
         typer.echo(json.dumps({"schema": 1, "input": facts, "plan": plan}, indent=2))
     else:
-        _print(facts, plan, clip)
+        _print(facts, plan, files.clip)
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The options of ``stemsplit separate``, as its signature names them."""
+"""The options of ``stemsplit separate``, each as Typer takes it; `groups` puts them together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from stemsplit import outputs
 from stemsplit.batch import PRECISIONS
 from stemsplit.cli.completion import devices, model_names, one_of, stem_names
 from stemsplit.config import SOURCES
-from stemsplit.memory import parse_size
 
 _FILES: Final = "Output files"
 _MODEL: Final = "Model"
@@ -239,13 +238,3 @@ Profile = Annotated[
         rich_help_panel=_REPORT,
     ),
 ]
-
-
-def size(text: str | None) -> int | None:
-    """Give the bytes that ``--max-memory`` allows."""
-    return None if text is None else parse_size(text)
-
-
-def stem_list(stems: str | None) -> tuple[str, ...] | None:
-    """Give the stems that ``--stems`` names."""
-    return None if stems is None else tuple(name.strip() for name in stems.split(","))

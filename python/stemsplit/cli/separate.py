@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
 from stemsplit.cli import options
-from stemsplit.models import DEFAULT_MODEL
-from stemsplit.outputs import OutputOptions
+from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 
 
+@takes_groups
 def separate(
     songs: options.Songs,
     output: options.Output,
-    format: options.Format = "wav",  # the option's name
-    bit_depth: options.BitDepth = "source",
-    filename: options.Filename = DEFAULT_TEMPLATE,
-    stems: options.Stems = None,
-    two_stems: options.TwoStems = None,
-    residual: options.Residual = False,
-    clip: options.Clip = "scale",
-    tags: options.Tags = True,
-    model: options.Model = DEFAULT_MODEL,
-    device: options.Device = "auto",
-    soft: options.Soft = None,
-    segment: options.Segment = SEGMENT_SECONDS,
-    precision: options.Precision = "auto",
-    threads: options.Threads = None,
-    max_memory: options.MaxMemory = None,
-    nice: options.Nice = False,
-    jobs: options.Jobs = 1,
+    files: FileGroup,
+    work: WorkGroup,
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     report: options.Report = False,
@@ -48,32 +32,8 @@ def separate(
     """
     from stemsplit.cli.command import Reporting, run_command  # rich, which only this needs
 
-    def settings(folder: Path) -> SeparateOptions:
-        outputs = OutputOptions(
-            format=format,
-            bit_depth=bit_depth,
-            filename=filename,
-            stems=options.stem_list(stems),
-            two_stems=two_stems,
-            residual=residual,
-            clip=clip,
-            tags=tags,
-        )
-        return SeparateOptions(
-            output=folder,
-            outputs=outputs,
-            model=model,
-            device=device,
-            precision=precision,
-            threads=threads,
-            soft=soft,
-            segment_seconds=segment,
-            jobs=jobs,
-            max_memory=options.size(max_memory),
-            skip_existing=skip_existing,
-            force=force,
-            report=report,
-        )
-
+    settings = partial(
+        work.settings, files=files, skip_existing=skip_existing, force=force, report=report
+    )
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
-    return run_command(songs, output, settings, reporting, nice=nice)
+    return run_command(songs, output, settings, reporting, nice=work.nice)

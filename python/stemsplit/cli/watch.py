@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Batch, SeparateOptions
+from stemsplit.batch import Batch
 from stemsplit.cli import options, pipes
+from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
-from stemsplit.models import DEFAULT_MODEL
-from stemsplit.outputs import OutputOptions
 from stemsplit.report import FAILED, SKIPPED
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ _RETRY_SECONDS = 60.0
 _RETRIED = {OutputError.exit_code, NoSpaceError.exit_code}
 
 
+@takes_groups
 def watch(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Watched with all folders in it.")
@@ -49,23 +49,9 @@ def watch(
     once: Annotated[
         bool, typer.Option("--once", help="End when all that is there is done.")
     ] = False,
-    format: options.Format = "wav",  # the option's name
-    bit_depth: options.BitDepth = "source",
-    filename: options.Filename = DEFAULT_TEMPLATE,
-    stems: options.Stems = None,
-    two_stems: options.TwoStems = None,
-    residual: options.Residual = False,
-    clip: options.Clip = "scale",
-    tags: options.Tags = True,
-    model: options.Model = DEFAULT_MODEL,
-    device: options.Device = "auto",
-    soft: options.Soft = None,
-    segment: options.Segment = SEGMENT_SECONDS,
-    precision: options.Precision = "auto",
-    threads: options.Threads = None,
-    max_memory: options.MaxMemory = None,
-    nice: options.Nice = False,
-    jobs: options.Jobs = 1,
+    *,
+    files: FileGroup,
+    work: WorkGroup,
     report: options.Report = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON on stdout for each song.")
@@ -85,34 +71,10 @@ def watch(
         try:
             display.check()
             _check(folder, output, settle)
-            batch = Batch(
-                SeparateOptions(
-                    output=output,
-                    outputs=OutputOptions(
-                        format=format,
-                        bit_depth=bit_depth,
-                        filename=filename,
-                        stems=options.stem_list(stems),
-                        two_stems=two_stems,
-                        residual=residual,
-                        clip=clip,
-                        tags=tags,
-                    ),
-                    model=model,
-                    device=device,
-                    precision=precision,
-                    threads=threads,
-                    soft=soft,
-                    segment_seconds=segment,
-                    jobs=jobs,
-                    max_memory=options.size(max_memory),
-                    skip_existing=True,
-                    report=report,
-                ),
-                lambda event: _show(event, display),
-            )
+            settings = work.settings(output, files, skip_existing=True, report=report)
+            batch = Batch(settings, lambda event: _show(event, display))
             with _sigterm_kept():
-                tune_process(nice=nice)
+                tune_process(nice=work.nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
         except StemsplitError as error:
             display.error(str(error))
