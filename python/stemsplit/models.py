@@ -33,7 +33,7 @@ __all__ = [
     "write_card",
 ]
 
-DEFAULT_MODEL = "tiny"
+DEFAULT_MODEL = "base"
 
 
 def packaged_models() -> list[str]:
