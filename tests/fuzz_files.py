@@ -144,7 +144,7 @@ class Worker:
 
 def run(count: int, least: int, seconds: float, seed: int, keep: Path | None) -> dict[str, object]:
     """Try so many mutants, or for so long but some at least; give the report."""
-    separator = Separator("tiny", "cpu", threads=1)
+    separator = Separator("base", "cpu", threads=1)
     began = time.monotonic()
     most_bytes = crashes = 0
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:

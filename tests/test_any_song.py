@@ -25,7 +25,7 @@ ROUNDING = 1e-6
 
 @pytest.fixture(scope="module")
 def separator():
-    return Separator("tiny", "cpu", threads=1)
+    return Separator("base", "cpu", threads=1)
 
 
 def null(separator, mixture, rate=44_100):

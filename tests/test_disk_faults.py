@@ -68,7 +68,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture(scope="module")
 def separator():
-    return Separator("tiny", "cpu", threads=1)
+    return Separator("base", "cpu", threads=1)
 
 
 @pytest.fixture

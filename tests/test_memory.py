@@ -27,7 +27,7 @@ from stemsplit.song import separate_file
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module", params=["tiny", "paper"])
+@pytest.fixture(scope="module", params=["base", "tiny", "paper"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     return Predictor(find_card(request.param), choose_device("cpu"))
 
@@ -140,7 +140,9 @@ def peak(write_song: SongWriter, tmp_path: Path) -> Callable[..., tuple[dict[str
     return peak
 
 
-@pytest.mark.parametrize(("model", "limit"), [("tiny", 600), ("tiny", 800), ("paper", 700)])
+@pytest.mark.parametrize(
+    ("model", "limit"), [("tiny", 600), ("base", 700), ("tiny", 800), ("paper", 700)]
+)
 def test_a_process_keeps_to_it(
     peak: Callable[..., tuple[dict[str, object], int]], model: str, limit: int
 ) -> None:
