@@ -1,4 +1,4 @@
-"""Writes docs/spectrograms.png: the demo song's stems by both packaged models, side by side.
+"""Writes docs/spectrograms.png: the demo song's stems by the paper's network and the default, side by side.
 
 python docs/record_spectrograms.py, with stemsplit and its extra report.
 """
@@ -18,7 +18,7 @@ from stemsplit.page import picture
 from stemsplit.portrait import Portrait, Scale
 
 DOCS = Path(__file__).parent
-MODELS = ("paper", "tiny")
+MODELS = ("paper", "base")
 CELL, GAP, MARGIN, TOP = (400, 128), 8, 64, 24
 
 
