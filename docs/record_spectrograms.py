@@ -1,4 +1,4 @@
-"""Writes docs/spectrograms.png: the demo song's stems by the paper's network and the default, side by side.
+"""Writes docs/spectrograms.png: the demo song by the paper's network and by the default model.
 
 python docs/record_spectrograms.py, with stemsplit and its extra report.
 """
