@@ -26,7 +26,8 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPECTRA: Final = 6
 _MASKS: Final = 4
 _STEMS: Final = 4
-_LAYERS: Final = 5
+_BAND_LAYERS: Final = 5
+_PAPER_LAYERS: Final = 7  # its convolutions of all sources at once need room of their own
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
 _LIBRARIES: Final = 128 * _MIB
@@ -84,6 +85,7 @@ def song_memory(
     masks = 4 * stems * channels * settings.bins
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
+    layers = _BAND_LAYERS if card.bands else _PAPER_LAYERS
     network = pairs * 4 * predictor.widest * (card.bands or card.bins)
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
@@ -92,7 +94,7 @@ def song_memory(
         + block_samples * channels * 4 * settings.n_fft // settings.hop_length
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
         + context * 2 * spectrum
-        + at_once * _LAYERS * network
+        + at_once * layers * network
     )
 
 
