@@ -77,7 +77,7 @@ def test_predicted_masks_are_those_that_are_applied(
     assert ((hard == 0) | (hard == 1)).all()
 
 
-def test_the_packaged_model_spends_no_more_than_one_source_of_the_paper(
+def test_tiny_spends_no_more_than_one_source_of_the_paper(
     separator: Separator,
 ) -> None:
     assert separator.parameters <= 323_233
