@@ -122,7 +122,7 @@ def table(report: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", metavar="DIR", type=Path, help="tracks in a layout of MUSDB18")
-    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--model", default="base")
     parser.add_argument("--with", dest="second", metavar="CARD", help="of an ensemble of two")
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
