@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +113,17 @@ def write_song(tmp_path: Path) -> SongWriter:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def heeding() -> Callable[[int], list[str]]:
+    """Give the beginning of a command line: Python, with a signal at its default.
+
+    Tests may run under nohup or in a shell's background, where what they start ignores some.
+    """
+    defaults = "import os, signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL); "
+    python = [sys.executable, "-c", defaults + "os.execv(sys.executable, sys.argv[2:])"]
+    return lambda number: [*python, str(int(number)), sys.executable]
 
 
 @pytest.fixture(scope="session")

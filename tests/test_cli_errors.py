@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -198,13 +197,11 @@ def test_a_name_that_is_no_text(failing):
         (signal.SIGHUP, 2, 129, ""),
     ],
 )
-def test_signals_end_it_cleanly(write_song, random_model, tmp_path, number, jobs, code, message):
+def test_signals_end_it_cleanly(
+    heeding, write_song, random_model, tmp_path, number, jobs, code, message
+):
     song = write_song(seconds=60)
-    # The tests themselves may run under nohup, or in a shell's background, where Ctrl-C is ignored.
-    defaults = "import os, signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL); "
-    command = [sys.executable, "-c", defaults + "os.execv(sys.executable, sys.argv[2:])"]
-    command += [str(int(number)), sys.executable, "-m", "stemsplit"]
-    command += [str(song), "-o", str(tmp_path / "out")]
+    command = [*heeding(number), "-m", "stemsplit", str(song), "-o", str(tmp_path / "out")]
     options = ["-m", str(random_model), "--segment", "1", "--threads", "1", "-j", str(jobs)]
     with subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -60,8 +60,9 @@ def test_every_thread_gives_way(write_song: SongWriter, tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_increment: int) -> int:
+    def refuse(*_arguments: int) -> int:
         raise PermissionError
 
     monkeypatch.setattr(os, "nice", refuse)
+    monkeypatch.setattr(os, "setpriority", refuse)
     process.tune_process(nice=True)

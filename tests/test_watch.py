@@ -275,8 +275,8 @@ def test_a_full_disk_is_tried_again(monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_running_watch(folder, tmp_path, random_model, write_song, number, code):
-    line = [sys.executable, "-m", "stemsplit", "watch", str(folder), "-o", str(tmp_path / "out")]
+def test_a_running_watch(heeding, folder, tmp_path, random_model, write_song, number, code):
+    line = [*heeding(number), "-m", "stemsplit", "watch", str(folder), "-o", str(tmp_path / "out")]
     line += ["-m", str(random_model), "--settle", "0.2", "--json", "--no-config", "-q"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
         assert watch.stdout is not None
