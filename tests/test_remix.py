@@ -12,7 +12,7 @@ from conftest import StemMaker
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, UsageError
-from stemsplit.material import StoredTrack, active_level_db, store_tracks
+from stemsplit.material import StoredStem, StoredTrack, active_level_db, store_tracks
 from stemsplit.remix import Remixer, RemixSettings
 from test_dataset import write_folder
 
@@ -74,6 +74,26 @@ def test_single_stems_are_drawn_only_into_mixes(
     assert all(mixes.example((index,)).any(axis=(1, 2)).all() for index in range(10))
     with pytest.raises(InputError, match="coherent = 0"):
         Remixer([dataclasses.replace(track, coherent=False) for track in stored], 4096)
+
+
+def test_borrowed_stems_replace_some_of_a_song(stored: list[StoredTrack]) -> None:
+    plain = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
+    sources = len(SOURCES)
+    # Songs of silence but one: what sounds in every stem of an example is that song's.
+    quiet = [
+        dataclasses.replace(track, stems=_silenced(track), coherent=False) for track in stored[1:]
+    ]
+    for share, low, high in ((0.0, 1, 1), (0.3, 0.6, 0.9), (1.0, 0.2, 0.5)):
+        remixer = Remixer([stored[0], *quiet], 4096, dataclasses.replace(plain, borrowed=share))
+        sounding = [
+            remixer.example((index,)).any(axis=(1, 2)).sum() / sources for index in range(60)
+        ]
+        # Two of three songs that could lend are silent: 1 - 2/3 of the share sounds.
+        assert low <= np.mean(sounding) <= high
+
+
+def _silenced(track: StoredTrack) -> dict[str, StoredStem]:
+    return {name: dataclasses.replace(stem, scale=0.0) for name, stem in track.stems.items()}
 
 
 def test_varispeed_changes_the_pitch(stored: list[StoredTrack]) -> None:

@@ -28,6 +28,9 @@ class RemixSettings:
     ----------
     coherent:
         Share of examples whose stems come from one moment of one song.
+    borrowed:
+        How often a stem of such an example comes from another song all the same, so that each
+        voice is heard over many a band.
     absent:
         How often a source is missing from the other examples.
     level_spread_db, gain_spread_db:
@@ -47,6 +50,7 @@ class RemixSettings:
     """
 
     coherent: float = 0.5
+    borrowed: float = 0.0
     absent: float = 0.1
     level_spread_db: float = 4.0
     gain_spread_db: float = 4.0
@@ -58,7 +62,7 @@ class RemixSettings:
     pan: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("coherent", "absent", "swap", "flip", "reverb", "pan"):
+        for name in ("coherent", "borrowed", "absent", "swap", "flip", "reverb", "pan"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
@@ -118,8 +122,10 @@ class Remixer:
             speed = self._speed(rng)
             song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng), speed)
         for index, source in enumerate(SOURCES):
-            if song is None:
-                if rng.random() < settings.absent:
+            # What is off draws nothing, so that recipes without it draw as before.
+            borrowed = settings.borrowed and rng.random() < settings.borrowed
+            if song is None or borrowed:
+                if song is None and rng.random() < settings.absent:
                     continue
                 track = _draw(self._by_source[source], rng)
                 start, speed = self._moment(track, source, rng), self._speed(rng)
