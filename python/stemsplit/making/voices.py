@@ -25,6 +25,8 @@ _GATE_DB = -45.0
 # A change of pitch by more from one frame to the next parts two stretches.
 _LARGEST_STEP_OCTAVES = 0.15
 _BLOCK_SAMPLES = 1 << 18
+# Pitch is looked for in so much at a time: over half an hour at once it takes gigabytes.
+_PIECE_SECONDS = 60
 
 Doubles = npt.NDArray[np.float64]
 
@@ -144,9 +146,18 @@ def _mono(path: Path) -> Doubles:
 
 
 def _syllables(audio: Doubles) -> Iterator[Syllable]:
+    """Find syllables; one that the border of two pieces cuts is found in parts, or lost."""
+    length = _PIECE_SECONDS * SAMPLE_RATE
+    pieces = [audio[start : start + length] for start in range(0, len(audio), length)]
+    loudest = max((float(_levels(piece).max()) for piece in pieces), default=0.0)
+    for piece in pieces:
+        yield from _syllables_of(piece, loudest * 10 ** (_GATE_DB / 10))
+
+
+def _syllables_of(audio: Doubles, gate: float) -> Iterator[Syllable]:
+    """Find the syllables of a piece where its mean power is above the gate."""
     pitch, _ = world().dio(audio, SAMPLE_RATE, frame_period=1000 * FRAME_SECONDS)
-    levels = _levels(audio, len(pitch))
-    audible = levels > levels.max() * 10 ** (_GATE_DB / 10)
+    audible = _levels(audio) > gate
     previous_end = 0
     for start, end in _stretches(np.where(audible, pitch, 0.0)):
         if end - start < _SHORTEST_VOWEL_FRAMES:
@@ -166,9 +177,11 @@ def _syllables(audio: Doubles) -> Iterator[Syllable]:
         )
 
 
-def _levels(audio: Doubles, frames: int) -> Doubles:
-    """Mean power around each frame, over twice its length."""
+def _levels(audio: Doubles) -> Doubles:
+    """Mean power around each of WORLD's frames, over twice its length."""
     step = FRAME_SECONDS * SAMPLE_RATE
+    # The very operations of WORLD, which round as its do.
+    frames = int(1000.0 * len(audio) / SAMPLE_RATE / (1000 * FRAME_SECONDS)) + 1
     total = np.concatenate(([0.0], np.cumsum(np.square(audio))))
     centres = np.arange(frames) * step
     first = np.clip(np.round(centres - step).astype(int), 0, len(audio))
