@@ -17,7 +17,9 @@ CTEST := $(BIN)/ctest --output-on-failure --test-dir
 
 # Assertions on; optimised little, which compiles sooner and tests as fast.
 CHECKED := -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g"
-ADDRESS_UNDEFINED := address,undefined
+COMMA := ,
+# A child forked beside threads may start its own; what is known of libraries is not reported.
+THREAD_OPTIONS := die_after_fork=0 suppressions=$(abspath cpp/tests/tsan.supp)
 CLANGXX ?= clang++
 FUZZ_SECONDS ?= 60
 FUZZ_FILES ?= 100000
@@ -28,7 +30,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: demo docs test test-python test-cpp test-browser test-wheel lint bench soak sanitize \
-	sanitize-python fuzz fuzz-core fuzz-files clean
+	fuzz fuzz-core fuzz-files clean
 
 demo: $(VENV)/.package
 	$(BIN)/stemsplit demo/potassium.ogg -o out
@@ -65,30 +67,17 @@ bench: $(VENV)/.package $(VENV)/.bench
 soak: $(VENV)/.package $(VENV)/.test
 	$(BIN)/python benchmarks/soak.py
 
-# The C++ tests again, under the compiler's checkers of memory, undefined behaviour and threads.
-sanitize: $(VENV)/.tools sanitize-python
-	$(call cpp_tests,build/asan,$(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED))
-	$(call cpp_tests,build/tsan,$(CHECKED) -DSTEMSPLIT_SANITIZE=thread)
+# The tests of the core, from C++ and from Python, under the compiler's checkers of memory and
+# undefined behaviour, then of threads. Python never frees all it has, so leaks are not looked for
+# here; a test counts them. AddressSanitizer ends a process that asks for too much memory, and keeps
+# what is freed: two tests make no sense under it.
+sanitize: $(VENV)/.test
+	$(call sanitized,build/asan,address$(COMMA)undefined,libasan.so,ASAN_OPTIONS=detect_leaks=0)
+	$(call sanitized,build/tsan,thread,libtsan.so,TSAN_OPTIONS="$(THREAD_OPTIONS)")
 
 # The page that says what every command takes, from the commands themselves.
 docs: $(VENV)/.package
 	$(BIN)/python docs/generate_cli.py
-
-# The tests of the extension from Python, under AddressSanitizer and UBSan. Python never frees all
-# it has, so leaks are not looked for here; a test counts them. AddressSanitizer ends a process that
-# asks for too much memory, and keeps what is freed: two tests make no sense under it.
-sanitize-python: $(VENV)/.test
-	$(BIN)/cmake -S . -B build/asan-python $(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED) \
-		-DPython_EXECUTABLE=$(abspath $(BIN))/python \
-		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) --log-level=WARNING
-	$(BIN)/cmake --build build/asan-python
-	rm -rf build/asan-python/stage
-	$(BIN)/cmake --install build/asan-python --prefix build/asan-python/stage > /dev/null
-	cp python/stemsplit/*.py build/asan-python/stage/stemsplit/
-	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
-		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/asan-python/stage \
-		$(BIN)/python -m pytest -q -p no:cacheprovider -k "not beyond_memory and not leak" \
-		tests/test_dsp*.py
 
 fuzz: fuzz-files fuzz-core
 
@@ -99,7 +88,7 @@ fuzz-files: $(VENV)/.package $(VENV)/.test
 # Seeks inputs that break the core, FUZZ_SECONDS for each entry point; needs clang with libFuzzer.
 fuzz-core: $(VENV)/.tools
 	$(BIN)/cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=$(CLANGXX) -DSTEMSPLIT_FUZZ=ON \
-		-DSTEMSPLIT_PYTHON=OFF $(CHECKED) -DSTEMSPLIT_SANITIZE=$(ADDRESS_UNDEFINED) \
+		-DSTEMSPLIT_PYTHON=OFF $(CHECKED) -DSTEMSPLIT_SANITIZE=address,undefined \
 		--log-level=WARNING
 	$(BIN)/cmake --build build/fuzz
 	for entry in stft istft stft_stream istft_stream; do \
@@ -114,6 +103,21 @@ define cpp_tests
 	$(BIN)/cmake -S . -B $(1) -DSTEMSPLIT_TESTS=ON -DSTEMSPLIT_PYTHON=OFF $(2) --log-level=WARNING
 	$(BIN)/cmake --build $(1)
 	$(CTEST) $(1)
+endef
+
+# Folder, sanitizers, the library that Python has to load first, and its options.
+define sanitized
+	$(BIN)/cmake -S . -B $(1) $(CHECKED) -DSTEMSPLIT_SANITIZE=$(2) -DSTEMSPLIT_TESTS=ON \
+		-DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) --log-level=WARNING
+	$(BIN)/cmake --build $(1)
+	$(CTEST) $(1)
+	rm -rf $(1)/stage
+	$(BIN)/cmake --install $(1) --prefix $(1)/stage > /dev/null
+	cp python/stemsplit/*.py $(1)/stage/stemsplit/
+	LD_PRELOAD="$$($(CXX) -print-file-name=$(3)) $$($(CXX) -print-file-name=libstdc++.so)" $(4) \
+		PYTHONPATH=$(1)/stage $(BIN)/python -m pytest -q -p no:cacheprovider \
+		-k "not beyond_memory and not leak" tests/test_dsp*.py
 endef
 
 $(VENV)/.tools: constraints.txt
