@@ -278,11 +278,12 @@ void Synthesis::run(const SpectrumView<const Complex>& spectrum, const MaskView*
                     std::size_t origin, int threads) const {
     const std::size_t frames = spectrum.frames, pairs = pairs_.size();
     const auto helpers = static_cast<std::size_t>(std::max(threads, 1));
-    // Chunks after the first repeat up to n_fft / hop_length frames: long ones waste little.
+    // Chunks after the first repeat up to n_fft / hop_length frames: two for each thread waste
+    // little and still even out a thread that is held up.
     std::size_t length = std::max<std::size_t>(frames, 1);
     if (helpers > 1) {
         const std::size_t reach = geometry_.n_fft / geometry_.hop_length + 1;
-        length = std::max({frames / (4 * helpers) + 1, 4 * reach, kLeastFrames});
+        length = std::max({frames / (2 * helpers) + 1, 4 * reach, kLeastFrames});
     }
     const std::size_t chunks = (frames + length - 1) / length;
     const std::size_t groups = chunks >= helpers ? 1 : std::min(pairs, helpers);
