@@ -154,11 +154,12 @@ class DensePaperNetwork(nn.Module):
         full = _taps(shared, w2, self.conv2.bias, 1, groups)
         self._observe(1, full)
         column0 = _taps(left, w2[..., 1:2], self.conv2.bias, 1, groups)
-        column0 = column0 + _taps(shared[..., 1 : 1 + frames], w2[..., 2:3], None, 1, groups)
-        change = left - shared[..., :frames]
-        column1 = full[..., 1 : 1 + frames] + _taps(change, w2[..., 0:1], None, 1, groups)
-        change = right - shared[..., 24 : 24 + frames]
-        column23 = full[..., 23 : 23 + frames] + _taps(change, w2[..., 2:3], None, 1, groups)
+        column0 += _taps(shared[..., 1 : 1 + frames], w2[..., 2:3], None, 1, groups)
+        column1 = _taps(self._change(left, shared[..., :frames]), w2[..., 0:1], None, 1, groups)
+        column1 += full[..., 1 : 1 + frames]
+        change = self._change(right, shared[..., 24 : 24 + frames])
+        column23 = _taps(change, w2[..., 2:3], None, 1, groups)
+        column23 += full[..., 23 : 23 + frames]
 
         # The pool takes bins first; its floor drops column 24 of every window.
         full = _pool_bins(full)
@@ -178,26 +179,30 @@ class DensePaperNetwork(nn.Module):
         w3, w4 = self.conv3.weight, self.conv4.weight
         full3 = _taps(shared, w3, self.conv3.bias, 3, groups)
         edge0 = _taps(first, w3[..., 1:2], self.conv3.bias, 3, groups)
-        edge0 = edge0 + _taps(shared[..., 3 : 3 + frames], w3[..., 2:3], None, 3, groups)
-        change = first - shared[..., :frames]
-        edge1 = full3[..., 3 : 3 + frames] + _taps(change, w3[..., 0:1], None, 3, groups)
-        change = last - shared[..., 21 : 21 + frames]
-        edge6 = full3[..., 18 : 18 + frames] + _taps(change, w3[..., 2:3], None, 3, groups)
+        edge0 += _taps(shared[..., 3 : 3 + frames], w3[..., 2:3], None, 3, groups)
+        edge1 = _taps(self._change(first, shared[..., :frames]), w3[..., 0:1], None, 3, groups)
+        edge1 += full3[..., 3 : 3 + frames]
+        change = self._change(last, shared[..., 21 : 21 + frames])
+        edge6 = _taps(change, w3[..., 2:3], None, 3, groups)
+        edge6 += full3[..., 18 : 18 + frames]
         self._observe(2, full3)
         full3, edge0 = self._activate(2, full3), self._activate(2, edge0)
         edge1, edge6 = self._activate(2, edge1), self._activate(2, edge6)
 
         full4 = _taps(full3, w4, self.conv4.bias, 3, groups)
         self._observe(3, full4)
-        change0 = edge0 - full3[..., :frames]
-        change1 = edge1 - full3[..., 3 : 3 + frames]
-        change6 = edge6 - full3[..., 18 : 18 + frames]
         column0 = _taps(edge0, w4[..., 1:2], self.conv4.bias, 3, groups)
-        column0 = column0 + _taps(edge1, w4[..., 2:3], None, 3, groups)
-        column1 = full4[..., 3 : 3 + frames] + _taps(change0, w4[..., 0:1], None, 3, groups)
-        column1 = column1 + _taps(change1, w4[..., 1:2], None, 3, groups)
-        column2 = full4[..., 6 : 6 + frames] + _taps(change1, w4[..., 0:1], None, 3, groups)
-        column5 = full4[..., 15 : 15 + frames] + _taps(change6, w4[..., 2:3], None, 3, groups)
+        column0 += _taps(edge1, w4[..., 2:3], None, 3, groups)
+        change = self._change(edge0, full3[..., :frames])
+        column1 = _taps(change, w4[..., 0:1], None, 3, groups)
+        column1 += full4[..., 3 : 3 + frames]
+        change = self._change(edge1, full3[..., 3 : 3 + frames])
+        column1 += _taps(change, w4[..., 1:2], None, 3, groups)
+        column2 = _taps(change, w4[..., 0:1], None, 3, groups)
+        column2 += full4[..., 6 : 6 + frames]
+        change = self._change(edge6, full3[..., 18 : 18 + frames])
+        column5 = _taps(change, w4[..., 2:3], None, 3, groups)
+        column5 += full4[..., 15 : 15 + frames]
 
         early = torch.maximum(torch.maximum(column0, column1), column2)
         late = torch.maximum(full4[..., 9 : 9 + frames], full4[..., 12 : 12 + frames])
@@ -205,12 +210,17 @@ class DensePaperNetwork(nn.Module):
         early, late = self._pooled(3, _pool_bins(early)), self._pooled(3, _pool_bins(late))
         return torch.stack((early, late), dim=3)
 
+    def _change(self, edge: Tensor, shared: Tensor) -> Tensor:
+        """Give what replaces a shared column by an edge one; the edge is not needed any more."""
+        # In place where no gradient is wanted: these tensors are far larger than any cache.
+        return edge - shared if torch.is_grad_enabled() else edge.sub_(shared)
+
     def _pooled(self, layer: int, columns: Tensor) -> Tensor:
         """Activate after the pool (both are monotone, so the order is free), then drop out."""
         return F.dropout(self._activate(layer, columns), self.pool_dropout, self.training)
 
     def _activate(self, layer: int, columns: Tensor) -> Tensor:
-        return F.leaky_relu(self._standardise(layer, columns))
+        return F.leaky_relu(self._standardise(layer, columns), inplace=not torch.is_grad_enabled())
 
     def _observe(self, layer: int, outputs: Tensor) -> None:
         """See a layer's outputs that windows share, before their activation; for training."""
