@@ -1,11 +1,12 @@
-"""Measure what collections of songs add to a training: short ones of the compact network.
+"""Measure what collections of songs, and remixing, add to short trainings of the compact network.
 
-    python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR
+    python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
 
-One training on the base alone and one on the base with each further collection, all from the same
-first weights and of as many steps. Collections of ``--add-stems`` lend stems to mixes of songs and
-never stand for whole songs (``coherent = false`` in a recipe). The figure is the training's own
-validation: masks constant in a band, averaged weights, energy ratio over each song, their mean.
+One training on the base alone, one on the base with each further collection, and one on the base
+with each change of how examples are drawn, all from the same first weights and of as many steps.
+Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
+(``coherent = false`` in a recipe). The figure is the training's own validation: masks constant in a
+band, averaged weights, energy ratio over each song, their mean.
 """
 
 from __future__ import annotations
@@ -28,12 +29,23 @@ from stemsplit.training import LoopSettings, Training
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)
 REMIX = RemixSettings(coherent=0.5, level_spread_db=3.0, varispeed=0.12, equalise_db=3.0)
+REMIXING = {
+    "without varispeed": {"varispeed": 0.0},
+    "without random tone": {"equalise_db": 0.0},
+    "80 % of examples coherent": {"coherent": 0.8},
+    "80 % coherent, a fifth of their stems borrowed": {"coherent": 0.8, "borrowed": 0.2},
+    "rooms for a third of the stems": {"reverb": 0.33},
+    "mono stems panned": {"pan": 1.0},
+}
+"""Changes of REMIX, each trained on the base alone."""
 SEED = 11
 
 
-def trained(tracks: list[StoredTrack], valid: list[StoredTrack], steps: int) -> dict[str, float]:
+def trained(
+    tracks: list[StoredTrack], valid: list[StoredTrack], steps: int, remix: RemixSettings
+) -> dict[str, float]:
     """Train from scratch and give the validation's figure of each source, in dB."""
-    task = BandTask(SETTINGS, tracks, valid, seed=SEED, remix=REMIX)
+    task = BandTask(SETTINGS, tracks, valid, seed=SEED, remix=remix)
     loop = LoopSettings(
         steps=steps,
         learning_rate=5e-3,
@@ -51,8 +63,10 @@ def trained(tracks: list[StoredTrack], valid: list[StoredTrack], steps: int) -> 
     return training.best.figures["sdr"]
 
 
-def collections(arguments: argparse.Namespace) -> dict[str, list[StoredTrack]]:
-    """Give what each training has, by name."""
+def trainings(
+    arguments: argparse.Namespace,
+) -> dict[str, tuple[list[StoredTrack], RemixSettings]]:
+    """Give what each training has and how its examples are drawn, by name."""
 
     def stored(folder: Path, *, coherent: bool = True) -> list[StoredTrack]:
         tracks = store_tracks(find_tracks(folder), arguments.store)
@@ -64,7 +78,11 @@ def collections(arguments: argparse.Namespace) -> dict[str, list[StoredTrack]]:
     found |= {f"and {folder.name}": base + stored(folder) for folder in arguments.add}
     for folder in arguments.add_stems:
         found[f"and {folder.name}, stems alone"] = base + stored(folder, coherent=False)
-    return found
+    runs = {name: (tracks, REMIX) for name, tracks in found.items()}
+    if arguments.remixing:
+        for name, change in REMIXING.items():
+            runs[name] = base, dataclasses.replace(REMIX, **change)
+    return runs
 
 
 def table(report: dict[str, Any]) -> list[str]:
@@ -83,16 +101,17 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--add", type=Path, action="append", default=[])
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
+    parser.add_argument("--remixing", action="store_true", help="also how examples are drawn")
     parser.add_argument("--weight", type=float, default=0.5, help="of the songs of what is added")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--store", type=Path, default=Path("build/store"))
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
-    sets = collections(arguments)
+    runs = trainings(arguments)
     figures = {}
-    for name, tracks in sets.items():
-        figures[name] = trained(tracks, valid, arguments.steps)
+    for name, (tracks, remix) in runs.items():
+        figures[name] = trained(tracks, valid, arguments.steps, remix)
         print(
             name, {source: round(value, 2) for source, value in figures[name].items()}, flush=True
         )
@@ -100,7 +119,7 @@ def main() -> None:
         **machine(("stemsplit", "numpy", "torch")),
         "base": arguments.base.name,
         "steps": arguments.steps,
-        "songs": {name: len(tracks) for name, tracks in sets.items()},
+        "songs": {name: len(tracks) for name, (tracks, _) in runs.items()},
         "figures": figures,
     }
     publish("data", report, table(report), keep=not arguments.print)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -66,3 +69,14 @@ def test_a_refusal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "nice", refuse)
     monkeypatch.setattr(os, "setpriority", refuse)
     process.tune_process(nice=True)
+
+
+def test_windows_is_asked_for_a_lower_priority_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for its kernel, as these tests never run on Windows."""
+    kernel = MagicMock()
+    kernel.GetCurrentProcess.return_value = -1
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    process.tune_process(nice=True)
+    below_normal = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS of processthreadsapi.h
+    kernel.SetPriorityClass.assert_called_once_with(-1, below_normal)

@@ -54,6 +54,9 @@ def _give_way() -> None:
     """
     if sys.platform == "win32":
         kernel = ctypes.windll.kernel32
+        # Untyped, the process's pseudo-handle, -1, would be passed as 32 of its 64 bits.
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel.SetPriorityClass.argtypes = (ctypes.c_void_p, ctypes.c_ulong)
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL_PRIORITY_CLASS)
         return
     with suppress(OSError):
