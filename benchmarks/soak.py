@@ -29,7 +29,8 @@ import soundfile
 
 from common import machine, machine_line, markdown, publish, write_song
 from stemsplit.batch import Batch, SeparateOptions, SongEnded
-from stemsplit.cli.process import return_freed_memory, tune_process
+from stemsplit.cli.process import FreedMemory, tune_process
+from stemsplit.events import Event
 from stemsplit.inputs import find_songs
 
 DEMO = Path(__file__).parent.parent / "demo" / "potassium.ogg"
@@ -152,10 +153,11 @@ def resident_bytes() -> int:
 def run_batch(loaded: Batch, songs: Path, output: Path, result: Path) -> int:
     """Separate all songs in one batch; write memory after each song, and each one's status."""
     memory: list[int] = []
+    freed = FreedMemory()
 
-    def note(event: object) -> None:
+    def note(event: Event) -> None:
+        freed.after(event)  # as the command does
         if isinstance(event, SongEnded):
-            return_freed_memory()  # as the command does
             memory.append(resident_bytes())
 
     batch = Batch(options(output, jobs=2), note)

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import SongWriter
 from stemsplit.cli import process
+from stemsplit.events import SongEnded, SongProgress
 
 _SCRIPT = """
 import os, sys, threading
@@ -80,3 +81,19 @@ def test_windows_is_asked_for_a_lower_priority_class(monkeypatch: pytest.MonkeyP
     process.tune_process(nice=True)
     below_normal = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS of processthreadsapi.h
     kernel.SetPriorityClass.assert_called_once_with(-1, below_normal)
+
+
+def test_freed_memory_goes_back_within_long_songs_and_after_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(process, "_libc_function", lambda _name: trims.append)
+    freed = process.FreedMemory()
+    for segment in range(25):
+        freed.after(SongProgress(1, segment, None))
+    assert len(trims) == 2
+    freed.after(SongEnded(1, MagicMock()))
+    assert len(trims) == 3
+    for segment in range(9):  # the next song's, counted anew
+        freed.after(SongProgress(2, segment, None))
+    assert len(trims) == 3

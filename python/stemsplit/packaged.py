@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "741784d1f2906165a71529e292cb9d7bd50614309c53d650051fdc8361fb8be0",
+    "base": "63af638dc9547e89a04b2e3556afe489a5309e6444e577ac5f86a537d315ba72",
     "paper": "5472e215bc07100f6e30eb62daba547313dfd9fda61a76d233834a8e68509d3d",
     "tiny": "bd86dfb08b572d914d12aae3d279534e4f586fffd6ad1b02460e98d080513aa2",
 }

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from stemsplit.batch import Batch, SeparateOptions
 from stemsplit.cli import pipes
-from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
+from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.cli.progress import Display
 from stemsplit.errors import StemsplitError, UsageError
-from stemsplit.events import Event, SongEnded
+from stemsplit.events import Event
 from stemsplit.report import BatchReport, Failure
 
 
@@ -63,7 +63,8 @@ def run_command(
                     raise UsageError("--report needs a folder to write to", got="-o -")
             else:
                 options = settings(output)
-            batch = Batch(options, lambda event: _show(event, display))
+            freed = FreedMemory()
+            batch = Batch(options, lambda event: _show(event, display, freed))
             report = _run(batch, songs, output, display, stack)
             if pipes.is_pipe(output) and not report.exit_code:
                 pipes.copy_to_stdout(Path(next(iter(report.songs[0].outputs.values()))))
@@ -118,10 +119,9 @@ def _run(
     return report
 
 
-def _show(event: Event, display: Display) -> None:
+def _show(event: Event, display: Display, freed: FreedMemory) -> None:
     display.show(event)
-    if isinstance(event, SongEnded):
-        return_freed_memory()
+    freed.after(event)
 
 
 def _print_profile(batch: Batch, report: BatchReport, *, to_stderr: bool) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stemsplit.events import Event, SongEnded, SongProgress
+
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGE = 1 << 30
 _STDERR = 2
+_KEPT_SEGMENTS = 10  # 200 s of song, as segments are by default
 
 NICENESS = 10
 """Of POSIX; 0 is a usual process's, 19 the lowest priority."""
@@ -21,11 +24,29 @@ NICENESS = 10
 _BELOW_NORMAL_PRIORITY_CLASS = 0x4000
 
 
-def return_freed_memory() -> None:
-    """Give freed blocks that were kept back to the system, between songs; glibc only.
+class FreedMemory:
+    """Gives freed blocks that were kept back to the system, now and then; glibc only.
 
-    Kept for ever they would pile up in a long batch, as pieces that the next song's do not fit.
+    Kept for ever they would pile up in a long song or batch, as pieces that what comes next does
+    not fit. The network's layers are fetched anew afterwards, which takes as long as some seconds
+    of song, so it is not done after every segment.
     """
+
+    def __init__(self) -> None:
+        self._segments = 0
+
+    def after(self, event: Event) -> None:
+        """Take note of what happened in a batch, and give memory back where it is time."""
+        if isinstance(event, SongProgress):
+            self._segments += 1
+            if self._segments % _KEPT_SEGMENTS == 0:
+                _trim()
+        elif isinstance(event, SongEnded):
+            self._segments = 0
+            _trim()
+
+
+def _trim() -> None:
     trim = _libc_function("malloc_trim")
     if trim is not None:
         trim(0)

@@ -16,7 +16,7 @@ import typer
 from stemsplit.batch import Batch
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
-from stemsplit.cli.process import libraries_silenced, return_freed_memory, tune_process
+from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
 from stemsplit.report import FAILED, SKIPPED
@@ -72,7 +72,8 @@ def watch(
             display.check()
             _check(folder, output, settle)
             settings = work.settings(output, files, skip_existing=True, report=report)
-            batch = Batch(settings, lambda event: _show(event, display))
+            freed = FreedMemory()
+            batch = Batch(settings, lambda event: _show(event, display, freed))
             with _sigterm_kept():
                 tune_process(nice=work.nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
@@ -130,12 +131,11 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
                 watched.again(song, _RETRY_SECONDS)
 
 
-def _show(event: Event, display: Display) -> None:
+def _show(event: Event, display: Display, freed: FreedMemory) -> None:
     """Show what happens; that all of yesterday's songs are done needs no line each."""
     if not (isinstance(event, SongEnded) and event.report.status == SKIPPED):
         display.show(event)
-    if isinstance(event, SongEnded):
-        return_freed_memory()
+    freed.after(event)
 
 
 @contextmanager
