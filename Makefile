@@ -43,7 +43,9 @@ test-python: $(VENV)/.package $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-cpp: $(VENV)/.tools
-	$(call cpp_tests,build/cpp,)
+	$(BIN)/cmake -S . -B build/cpp -DSTEMSPLIT_TESTS=ON -DSTEMSPLIT_PYTHON=OFF --log-level=WARNING
+	$(BIN)/cmake --build build/cpp
+	$(CTEST) build/cpp
 
 # The report, in the Chromium that is installed; screenshots stay in build/report/.
 test-browser: $(VENV)/.package $(VENV)/.browser
@@ -98,12 +100,6 @@ fuzz-core: $(VENV)/.tools
 
 clean:
 	rm -rf $(VENV) build out
-
-define cpp_tests
-	$(BIN)/cmake -S . -B $(1) -DSTEMSPLIT_TESTS=ON -DSTEMSPLIT_PYTHON=OFF $(2) --log-level=WARNING
-	$(BIN)/cmake --build $(1)
-	$(CTEST) $(1)
-endef
 
 # Folder, sanitizers, the library that Python has to load first, and its options.
 define sanitized

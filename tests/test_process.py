@@ -1,4 +1,4 @@
-"""The manners of the command's process: --nice."""
+"""The manners of the command's process: --nice, and memory that goes back."""
 
 from __future__ import annotations
 

@@ -96,6 +96,19 @@ def _named(error: RuntimeError, card: ModelCard) -> Exception:
     return ModelError(f"the network of model {card.name} failed", got=reason)
 
 
+def _widest(card: ModelCard, network: torch.nn.Module) -> float:
+    """Give the channels of a network's largest layer, were it as fine as the input.
+
+    Each level of one that works on bands has a quarter of the bands times frames of the one above.
+    """
+    widths = {name: len(weight) for name, weight in network.named_parameters() if weight.ndim == 4}
+    if not card.bands:
+        return max(widths.values(), default=1)
+    finest = next((width for width in widths.values() if width > 1), 1)
+    deeper = [width for name, width in widths.items() if name.startswith("shrink.")]
+    return max(width / 4**level for level, width in enumerate([finest, *deeper]))
+
+
 class Predictor:
     """A loaded network and its scheme.
 
@@ -133,8 +146,7 @@ class Predictor:
         self.scheme = scheme_of(self.card)
         self.device = device
         self._warn = on_warning or (lambda line: warnings.warn(line, RuntimeWarning, stacklevel=2))
-        weights = [weight for weight in network.parameters() if weight.ndim == 4]
-        self.widest = max((weight.shape[0] for weight in weights), default=1)
+        self.widest = _widest(self.card, network)
         network = network.to(self._dtype)
         # Channels last spares the convolutions a change of layout before and after each.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -26,7 +26,7 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPECTRA: Final = 6
 _MASKS: Final = 4
 _STEMS: Final = 4
-_BAND_LAYERS: Final = 5
+_BAND_LAYERS: Final = 14  # as fine as the input, which has twice the bands of the finest level
 _PAPER_LAYERS: Final = 7  # its convolutions of all sources at once need room of their own
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
@@ -86,7 +86,7 @@ def song_memory(
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
     layers = _BAND_LAYERS if card.bands else _PAPER_LAYERS
-    network = pairs * 4 * predictor.widest * (card.bands or card.bins)
+    network = round(pairs * 4 * predictor.widest * (card.bands or card.bins))
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
     return (
