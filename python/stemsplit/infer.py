@@ -101,7 +101,8 @@ def _widest(card: ModelCard, network: torch.nn.Module) -> float:
 
     Each level of one that works on bands has a quarter of the bands times frames of the one above.
     """
-    widths = {name: len(weight) for name, weight in network.named_parameters() if weight.ndim == 4}
+    weights = [named for named in network.named_parameters() if named[1].ndim == 4]
+    widths: dict[str, int] = {name: weight.shape[0] for name, weight in weights}
     if not card.bands:
         return max(widths.values(), default=1)
     finest = next((width for width in widths.values() if width > 1), 1)
