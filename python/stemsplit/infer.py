@@ -107,7 +107,7 @@ def _widest(card: ModelCard, network: torch.nn.Module) -> float:
         return max(widths.values(), default=1)
     finest = next((width for width in widths.values() if width > 1), 1)
     deeper = [width for name, width in widths.items() if name.startswith("shrink.")]
-    return max(width / 4**level for level, width in enumerate([finest, *deeper]))
+    return max(width / 4.0**level for level, width in enumerate([finest, *deeper]))
 
 
 class Predictor:
