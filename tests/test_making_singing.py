@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import AudioError, InputError, UsageError
 from stemsplit.making.midi import Note
 from stemsplit.making.singing import SingSettings, in_range, sung
-from stemsplit.making.voices import FRAME_SECONDS, Syllable, find_voice, read_syllables
+from stemsplit.making.voices import FRAME_SECONDS, Syllable, analyse, find_voice, read_syllables
 
 RATE = 44_100
 STRICT = SingSettings(double=0, reverb=0, timing_seconds=0, detune_cents=0)
@@ -33,6 +34,15 @@ def test_syllables_are_found(syllables: list[Syllable]) -> None:
         assert syllable.frequency == pytest.approx(220, rel=0.005)
         assert 0.5 < (syllable.end - syllable.vowel) * FRAME_SECONDS < 0.65
         assert 0.02 < syllable.vowel * FRAME_SECONDS < 0.1, "the hiss, of 60 ms"
+
+
+def test_a_vowel_that_a_recording_cuts_has_all_its_frames(tmp_path: Path) -> None:
+    audio, _ = soundfile.read(write_voice(tmp_path / "v.wav"))
+    # WORLD's frames are 220.5 samples: the last begins at the very end of every second one's.
+    for start, end in product((0, 220, 441, 661), (36_603, 37_044)):
+        soundfile.write(tmp_path / "cut.wav", audio[start : start + end], RATE)
+        (syllable,) = read_syllables(find_voice(tmp_path / "cut.wav"))
+        assert len(analyse(syllable).envelope) >= syllable.end
 
 
 def test_the_melody_is_sung(syllables: list[Syllable]) -> None:

@@ -158,6 +158,8 @@ def _syllables_of(audio: Doubles, gate: float) -> Iterator[Syllable]:
     """Find the syllables of a piece where its mean power is above the gate."""
     pitch, _ = world().dio(audio, SAMPLE_RATE, frame_period=1000 * FRAME_SECONDS)
     audible = _levels(audio) > gate
+    step = FRAME_SECONDS * SAMPLE_RATE
+    last_whole = int(len(audio) / step)  # WORLD has one more frame, of which no sound may be left
     previous_end = 0
     for start, end in _stretches(np.where(audible, pitch, 0.0)):
         if end - start < _SHORTEST_VOWEL_FRAMES:
@@ -167,8 +169,7 @@ def _syllables_of(audio: Doubles, gate: float) -> Iterator[Syllable]:
         while onset > earliest and audible[onset - 1]:
             onset -= 1
         previous_end = end
-        end = min(end, start + _LONGEST_VOWEL_FRAMES)
-        step = FRAME_SECONDS * SAMPLE_RATE
+        end = min(end, start + _LONGEST_VOWEL_FRAMES, last_whole)
         yield Syllable(
             audio[round(onset * step) : round(end * step)],
             start - onset,
