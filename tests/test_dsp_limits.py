@@ -21,6 +21,37 @@ def refused(error, text):
     return pytest.raises(error, match=re.escape(text))
 
 
+def test_spreads_that_cannot_be() -> None:
+    below, weights = np.array([0, 1, 1]), np.zeros(3, np.float32)
+    with refused(ValueError, "spread: got 3 bins with 3 weights of 2 values, wanted"):
+        dsp.Spread(below, weights, 2)
+    with refused(ValueError, "spread: got 3 bins with 2 weights"):
+        dsp.Spread(below, weights[:2], 3)
+    spread = dsp.Spread(below, weights, 3)
+    with refused(ValueError, "spread: got 3 bins, wanted n_fft / 2 + 1 = 33"):
+        dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
+    with refused(ValueError, "spread: got 3 bins, wanted n_fft / 2 + 1 = 33"):
+        dsp.IstftStream(2, 64, 16, stems=3, spread=spread)
+    spread = dsp.Spread(np.arange(33), np.zeros(33, np.float32), 34)
+    with refused(ValueError, "wanted (stems, 2 or 1, 63, 34) to go with the spectrum and the spre"):
+        dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
+
+
+@pytest.mark.parametrize(
+    ("spec", "edges", "error", "text"),
+    [
+        (SPEC[:1], [0, 33], ValueError, "spec: got 1 channels, wanted 2"),
+        (SPEC, [0], ValueError, "edges: got 1 of them, wanted at least two that rise"),
+        (SPEC, [0, 4, 4], ValueError, "edges: got 3 of them, wanted"),
+        (SPEC, [0, 34], ValueError, "wanted at least two that rise up to at most 33 bins"),
+        (SPEC.real, [0, 33], TypeError, "spec: got dtype float32"),
+    ],
+)
+def test_powers_of_bands_that_cannot_be(spec, edges, error, text) -> None:
+    with refused(error, text):
+        dsp.band_powers(spec, np.array(edges))
+
+
 @pytest.mark.parametrize("n_fft", [0, 1, 32, 63, 100, 131072, 2**39])
 def test_other_lengths_than_powers_of_two(n_fft):
     message = f"n_fft: got {n_fft}, wanted a power of two, 64 to 65536"

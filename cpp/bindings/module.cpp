@@ -2,12 +2,16 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "arrays.hpp"
+#include "stemsplit/bands.hpp"
 #include "stemsplit/dispatch.hpp"
 #include "stemsplit/fft.hpp"
 #include "stemsplit/stream.hpp"
@@ -26,17 +30,28 @@ void check_bins(const char* name, std::size_t bins, const Geometry& geometry) {
                           " bins, wanted n_fft / 2 + 1 = " + std::to_string(geometry.bins()));
 }
 
-void check_masks(const Held<MaskView>& masks, const SpectrumView<const Complex>& spectrum) {
+using SharedSpread = std::shared_ptr<Spread>;
+
+void check_spread(const SharedSpread& spread, const Geometry& geometry) {
+    if (spread) check_bins("spread", spread->bins(), geometry);
+}
+
+// Checked to go with a spectrum; with a spread, the masks hold its values.
+Held<MaskView> masks_of(const py::object& value, const SharedSpread& spread,
+                        const SpectrumView<const Complex>& spectrum) {
+    auto masks = mask_input(value, "masks");
+    masks.view.spread = spread.get();
     const MaskView& view = masks.view;
+    const std::size_t bins = spread ? spread->values() : spectrum.bins;
     if ((view.channels == 1 || view.channels == spectrum.channels) &&
-        view.frames == spectrum.frames && view.bins == spectrum.bins) {
-        return;
+        view.frames == spectrum.frames && view.bins == bins) {
+        return masks;
     }
     const auto text = [](std::size_t size) { return std::to_string(size); };
     throw py::value_error("masks: got shape " + describe(shape_of(masks.array)) +
                           ", wanted (stems, " + text(spectrum.channels) + " or 1, " +
-                          text(spectrum.frames) + ", " + text(spectrum.bins) +
-                          ") to go with the spectrum");
+                          text(spectrum.frames) + ", " + text(bins) + ") to go with the spectrum" +
+                          (spread ? " and the spread" : ""));
 }
 
 void check_samples(std::size_t samples, const char* name) {
@@ -62,9 +77,27 @@ py::array stft_array(const py::object& x, std::size_t n_fft, std::size_t hop_len
     return result.array;
 }
 
-py::array istft_array(const py::object& spec, const py::object& masks, std::size_t n_fft,
-                      std::size_t hop_length, const py::object& window, std::size_t length,
-                      const py::object& out, int threads, const std::string& kernel) {
+py::array band_powers_array(const py::object& spec, const std::vector<std::size_t>& edges,
+                            int threads) {
+    const auto spectrum = spectrum_input(spec, "spec");
+    if (spectrum.view.channels != 2) {
+        throw py::value_error("spec: got " + std::to_string(spectrum.view.channels) +
+                              " channels, wanted 2");
+    }
+    const std::size_t bands = edges.size() > 1 ? edges.size() - 1 : 0;
+    py::array_t<float> powers({spectrum.view.frames, kSeenChannels, bands});
+    float* const out = powers.mutable_data();
+    {
+        const py::gil_scoped_release unlocked;
+        band_powers(spectrum.view, edges, out, threads);
+    }
+    return std::move(powers);
+}
+
+py::array istft_array(const py::object& spec, const py::object& masks, const SharedSpread& spread,
+                      std::size_t n_fft, std::size_t hop_length, const py::object& window,
+                      std::size_t length, const py::object& out, int threads,
+                      const std::string& kernel) {
     const Geometry geometry{n_fft, hop_length};
     const std::vector<float> samples = window_of(window, geometry);
     check_geometry(geometry, samples);
@@ -74,8 +107,8 @@ py::array istft_array(const py::object& spec, const py::object& masks, std::size
     std::vector<py::array> inputs{spectrum.array};
     std::optional<Held<MaskView>> gains;
     if (!masks.is_none()) {
-        gains = mask_input(masks, "masks");
-        check_masks(*gains, spectrum.view);
+        check_spread(spread, geometry);
+        gains = masks_of(masks, spread, spectrum.view);
         inputs.push_back(gains->array);
     }
     const std::size_t stems = gains ? gains->view.stems : 0;
@@ -155,12 +188,15 @@ class PyStftStream {
 class PyIstftStream {
   public:
     PyIstftStream(std::size_t channels, std::size_t n_fft, std::size_t hop_length,
-                  const py::object& window, std::size_t stems, int threads,
+                  const py::object& window, std::size_t stems, SharedSpread spread, int threads,
                   const std::string& kernel)
         : stream_(stems ? stems : 1, channels, {n_fft, hop_length},
                   window_of(window, {n_fft, hop_length}), find_kernel(kernel)),
           stems_(stems),
-          threads_(threads) {}
+          spread_(std::move(spread)),
+          threads_(threads) {
+        check_spread(spread_, stream_.geometry());
+    }
 
     py::array process(const py::object& spec, const py::object& masks) {
         return locked(mutex_, [&] {
@@ -199,8 +235,7 @@ class PyIstftStream {
                                            "stream that takes them");
         }
         if (stems_ == 0) return std::nullopt;
-        auto gains = mask_input(masks, "masks");
-        check_masks(gains, spectrum);
+        auto gains = masks_of(masks, spread_, spectrum);
         if (gains.view.stems != stems_) {
             throw py::value_error("masks: got " + std::to_string(gains.view.stems) +
                                   " stems, wanted " + std::to_string(stems_) +
@@ -216,6 +251,7 @@ class PyIstftStream {
     std::mutex mutex_;
     IstftStream stream_;
     std::size_t stems_;
+    SharedSpread spread_;
     int threads_;
 };
 
@@ -238,8 +274,16 @@ PYBIND11_MODULE(_core, module) {
     module.def("stft", &stft_array, arg("x"), arg("n_fft"), arg("hop_length"), arg("window"),
                arg("out"), arg("threads"), arg("kernel"),
                "Spectra (channels, frames, bins) of a signal (channels, samples).");
-    module.def("istft", &istft_array, arg("spec"), arg("masks"), arg("n_fft"), arg("hop_length"),
-               arg("window"), arg("length"), arg("out"), arg("threads"), arg("kernel"),
+    module.def("band_powers", &band_powers_array, arg("spec"), arg("edges"), arg("threads"),
+               "Powers (frames, 4, bands) of left, right, mid and side.");
+    py::class_<stemsplit::Spread, SharedSpread>(module, "Spread",
+                                                "How a row of values becomes a gain for every bin.")
+        .def(py::init<std::vector<std::uint32_t>, std::vector<float>, std::size_t>(), arg("below"),
+             arg("weights"), arg("values"));
+
+    module.def("istft", &istft_array, arg("spec"), arg("masks"), arg("spread"), arg("n_fft"),
+               arg("hop_length"), arg("window"), arg("length"), arg("out"), arg("threads"),
+               arg("kernel"),
                "Signal (channels, samples) of spectra, or (stems, channels, samples) with masks.");
     module.def(
         "hann_window",
@@ -264,10 +308,10 @@ PYBIND11_MODULE(_core, module) {
         .def("finish", &PyStftStream::finish, "Spectra of the remaining frames.");
 
     py::class_<PyIstftStream>(module, "IstftStream", "istft() fed frame by frame.")
-        .def(py::init<std::size_t, std::size_t, std::size_t, const py::object&, std::size_t, int,
-                      const std::string&>(),
+        .def(py::init<std::size_t, std::size_t, std::size_t, const py::object&, std::size_t,
+                      SharedSpread, int, const std::string&>(),
              arg("channels"), arg("n_fft"), arg("hop_length"), arg("window"), arg("stems"),
-             arg("threads"), arg("kernel"))
+             arg("spread"), arg("threads"), arg("kernel"))
         .def("process", &PyIstftStream::process, arg("spec"), arg("masks"),
              "Samples that no later frame can change.")
         .def("finish", &PyIstftStream::finish, arg("length"),

@@ -7,7 +7,9 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
+#include "stemsplit/bands.hpp"
 #include "stemsplit/fft.hpp"
 #include "stemsplit/parallel.hpp"
 
@@ -16,34 +18,72 @@ namespace {
 
 // Frames turned round at a time where their bins do not lie side by side: a cache line of masks.
 constexpr std::size_t kTurnedFrames = kLineFloats;
+// Frames whose masks are spread at a time: few, which stay in cache.
+constexpr std::size_t kSpreadFrames = 2;
 // Frames added before the sums are moved back to the start of their rows.
 constexpr std::size_t kSumFrames = 8;
 // Frames a task takes at least.
 constexpr std::size_t kLeastFrames = 16;
 
 // Frames [begin, begin + count) as rows of contiguous bins: in place where they are, else copied
-// in tiles that keep both sides in cache.
+// in tiles that keep both sides in cache, or spread.
 template <class T>
 class Rows {
   public:
-    Rows(const SpectrumView<const T>& view, T* copies) : view_(view), copies_(copies) {}
+    Rows(const SpectrumView<const T>& view, const Spread* spread, T* copies)
+        : view_(view), spread_(spread), copies_(copies), pitch_(pitch(view, spread)) {}
 
-    static std::size_t floats(const SpectrumView<const T>& view, std::size_t frames) {
-        if (view.bin_stride == 1) return 0;
-        return view.channels * frames * pitch(view) * (sizeof(T) / sizeof(float));
+    static std::size_t floats(const SpectrumView<const T>& view, const Spread* spread,
+                              std::size_t frames) {
+        if (view.bin_stride == 1 && !spread) return 0;
+        return view.channels * frames * pitch(view, spread) * (sizeof(T) / sizeof(float));
     }
 
     void fetch(std::size_t begin, std::size_t count) {
         begin_ = begin;
         count_ = count;
-        if (view_.bin_stride == 1) return;
+        if constexpr (std::is_same_v<T, float>) {
+            if (spread_) return spread();
+        }
+        if (view_.bin_stride != 1) turn();
+    }
+
+    // Frame f of those fetched; one channel serves all.
+    const T* row(std::size_t c, std::size_t f) const {
+        if (view_.channels == 1) c = 0;
+        if (in_place()) return view_.row(c, begin_ + f);
+        return copies_ + (c * count_ + f) * pitch_;
+    }
+
+    // Elements from a row to the one after the next in memory, which is to be prefetched; 0 for
+    // copies, which are in cache anyway.
+    Stride ahead() const { return in_place() ? 2 * view_.frame_stride : 0; }
+
+  private:
+    static std::size_t pitch(const SpectrumView<const T>& view, const Spread* spread) {
+        const std::size_t bins = spread ? spread->bins() : view.bins;
+        return round_up(bins, kLineFloats) + kLineFloats;
+    }
+
+    bool in_place() const { return view_.bin_stride == 1 && !spread_; }
+
+    void spread() {
+        for (std::size_t c = 0; c < view_.channels; ++c) {
+            for (std::size_t f = 0; f < count_; ++f) {
+                float* const to = copies_ + (c * count_ + f) * pitch_;
+                spread_->run(view_.row(c, begin_ + f), view_.bin_stride, to);
+            }
+        }
+    }
+
+    void turn() {
         constexpr std::size_t tile = 16;
         for (std::size_t c = 0; c < view_.channels; ++c) {
             for (std::size_t k0 = 0; k0 < view_.bins; k0 += tile) {
                 const std::size_t k1 = std::min(k0 + tile, view_.bins);
-                for (std::size_t f = 0; f < count; ++f) {
-                    const T* from = view_.row(c, begin + f);
-                    T* to = copies_ + (c * count + f) * pitch(view_);
+                for (std::size_t f = 0; f < count_; ++f) {
+                    const T* from = view_.row(c, begin_ + f);
+                    T* to = copies_ + (c * count_ + f) * pitch_;
                     for (std::size_t k = k0; k < k1; ++k) {
                         to[k] = from[static_cast<Stride>(k) * view_.bin_stride];
                     }
@@ -52,24 +92,10 @@ class Rows {
         }
     }
 
-    // Frame f of those fetched; one channel serves all.
-    const T* row(std::size_t c, std::size_t f) const {
-        if (view_.channels == 1) c = 0;
-        if (view_.bin_stride == 1) return view_.row(c, begin_ + f);
-        return copies_ + (c * count_ + f) * pitch(view_);
-    }
-
-    // Elements from a row to the one after the next in memory, which is to be prefetched; 0 for
-    // copies, which are in cache anyway.
-    Stride ahead() const { return view_.bin_stride == 1 ? 2 * view_.frame_stride : 0; }
-
-  private:
-    static std::size_t pitch(const SpectrumView<const T>& view) {
-        return round_up(view.bins, kLineFloats) + kLineFloats;
-    }
-
     SpectrumView<const T> view_;
+    const Spread* spread_;
     T* copies_;
+    std::size_t pitch_;
     std::size_t begin_ = 0, count_ = 0;
 };
 
@@ -139,12 +165,14 @@ class Synthesis::Chunk {
           hop_(owner.geometry_.hop_length),
           first_pair_(first_pair),
           last_pair_(last_pair),
-          pitch_(Carver::padded(n_ + kSumFrames * hop_)) {
+          pitch_(Carver::padded(n_ + kSumFrames * hop_)),
+          fetched_(job.masks && job.masks->spread ? kSpreadFrames : kTurnedFrames) {
+        const Spread* const spread = job.masks ? job.masks->spread : nullptr;
         const std::size_t stems = job.masks ? job.masks->stems : 0;
         const std::size_t work_floats = stemsplit::work_floats(*owner.plan_);
-        const std::size_t spectrum_floats = Rows<Complex>::floats(job.spectrum, kTurnedFrames);
+        const std::size_t spectrum_floats = Rows<Complex>::floats(job.spectrum, nullptr, fetched_);
         const std::size_t mask_floats =
-            stems ? Rows<float>::floats(job.masks->stem(0), kTurnedFrames) : 0;
+            stems ? Rows<float>::floats(job.masks->stem(0), spread, fetched_) : 0;
         Carver scratch(thread_scratch(Carver::padded(work_floats) + 3 * Carver::padded(hop_) +
                                       Carver::padded(rows() * pitch_) +
                                       Carver::padded(spectrum_floats) +
@@ -153,10 +181,10 @@ class Synthesis::Chunk {
         scale_ = scratch.take(hop_);
         for (float*& slot : slots_) slot = scratch.take(hop_);
         sums_ = scratch.take(rows() * pitch_);
-        spectrum_.emplace_back(job.spectrum,
+        spectrum_.emplace_back(job.spectrum, nullptr,
                                reinterpret_cast<Complex*>(scratch.take(spectrum_floats)));
         for (std::size_t s = 0; s < stems; ++s) {
-            masks_.emplace_back(job.masks->stem(s), scratch.take(mask_floats));
+            masks_.emplace_back(job.masks->stem(s), spread, scratch.take(mask_floats));
         }
     }
 
@@ -172,7 +200,7 @@ class Synthesis::Chunk {
         const std::size_t reach = (n_ + hop_ - 1) / hop_ - 1;
         std::size_t frame = from_carry ? begin : begin - reach;
         for (std::size_t count; frame < end; frame += count) {
-            count = std::min(kTurnedFrames, end - frame);
+            count = std::min(fetched_, end - frame);
             spectrum_[0].fetch(frame, count);
             for (Rows<float>& mask : masks_) mask.fetch(frame, count);
             for (std::size_t f = 0; f < count; ++f) add_frame(frame + f, f, frame + f >= begin);
@@ -248,7 +276,8 @@ class Synthesis::Chunk {
     const Synthesis& owner_;
     const Job& job_;
     std::size_t n_, hop_, first_pair_, last_pair_, pitch_;
-    std::size_t at_ = 0;  // where in the sums the next frame starts
+    std::size_t fetched_;  // frames at a time
+    std::size_t at_ = 0;   // where in the sums the next frame starts
     float *work_ = nullptr, *scale_ = nullptr, *sums_ = nullptr;
     float* slots_[2] = {};
     std::vector<Rows<Complex>> spectrum_;

@@ -109,6 +109,15 @@ struct Spectrum {
     }
 };
 
+inline Spectrum random_spectrum(std::size_t channels, std::size_t frames, std::size_t bins) {
+    Spectrum spectrum(channels, frames, bins);
+    const std::vector<float> values = noise(2 * spectrum.data.size(), 11);
+    for (std::size_t i = 0; i < spectrum.data.size(); ++i) {
+        spectrum.data[i] = {values[2 * i], values[2 * i + 1]};
+    }
+    return spectrum;
+}
+
 // (stems, channels, samples) in one block.
 struct Stems {
     std::size_t stems, channels, samples;

@@ -6,15 +6,6 @@ using namespace stemsplit::tests;
 
 namespace {
 
-Spectrum random_spectrum(std::size_t channels, std::size_t frames, std::size_t bins) {
-    Spectrum spectrum(channels, frames, bins);
-    const std::vector<float> values = noise(2 * spectrum.data.size(), 11);
-    for (std::size_t i = 0; i < spectrum.data.size(); ++i) {
-        spectrum.data[i] = {values[2 * i], values[2 * i + 1]};
-    }
-    return spectrum;
-}
-
 // Frames by the inverse DFT sum, overlap-added in double. The imaginary parts of the first and
 // last bin play no part, as in any inverse of a half spectrum.
 std::vector<double> reference_inverse(const Spectrum& spectrum, const float* mask,

@@ -15,9 +15,15 @@ def stft(
     threads: int,
     kernel: str,
 ) -> _Complex: ...
+def band_powers(spec: _Complex, edges: list[int], threads: int) -> _Float: ...
+
+class Spread:
+    def __init__(self, below: list[int], weights: list[float], values: int) -> None: ...
+
 def istft(
     spec: _Complex,
     masks: _Float | None,
+    spread: Spread | None,
     n_fft: int,
     hop_length: int,
     window: _Window,
@@ -51,6 +57,7 @@ class IstftStream:
         hop_length: int,
         window: _Window,
         stems: int,
+        spread: Spread | None,
         threads: int,
         kernel: str,
     ) -> None: ...

@@ -187,7 +187,7 @@ class BandTask:
         energy = self._bands.sums(spec, spec) * scale
         product = np.stack([self._bands.sums(stem, mixture) for stem in spec]) * scale
         total = self._bands.sums(mixture, mixture) * scale
-        return features.transpose(1, 0, 2), energy, product, total
+        return features, energy, product, total
 
 
 def _error(masks: Tensor, energy: Tensor, product: Tensor, mixture: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit import dsp
+
 FloatArray = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
 
@@ -34,15 +36,15 @@ class Bands:
         self.bins, self.count, self.single = bins, count, single
         self._starts = self.edges[single:-1]
         self.widths = np.diff(self.edges).astype(np.float32)
-        self._spread = self._interpolation()
+        self._centres = (self.edges[:-1] + self.edges[1:] - 1) / 2
+        self._weights = self._interpolation()
 
     def _interpolation(self) -> FloatArray:
         """Weights of the wider bands, and of the last single one, in the bins above it."""
-        centres = (self.edges[:-1] + self.edges[1:] - 1) / 2
         first = self.single - 1
         above = np.arange(self.single, self.bins)
         rows = np.eye(self.count - first)
-        weights = [np.interp(above, centres[first:], row) for row in rows]
+        weights = [np.interp(above, self._centres[first:], row) for row in rows]
         return np.array(weights, np.float32).reshape(len(rows), len(above))
 
     def sums(self, one: Spectrum, other: Spectrum) -> FloatArray:
@@ -64,6 +66,30 @@ class Bands:
         joined: FloatArray = np.concatenate((low[..., ::2] + low[..., 1::2], high), axis=-1)
         return joined
 
+    def spread(self, bins: int) -> dsp.Spread:
+        """Give how values of bands become gains of a spectrogram's bins, as `to_bins` makes them.
+
+        Parameters
+        ----------
+        bins:
+            At least as many as the bands have. Those above take one more value, the last of a row.
+
+        Returns
+        -------
+        stemsplit.dsp.Spread
+            For rows of as many values as there are bands, or one more.
+        """
+        at = np.arange(self.bins)
+        below = np.clip(np.searchsorted(self._centres, at, "right") - 1, 0, self.count - 2)
+        low, high = self._centres[below], self._centres[below + 1]
+        weights = np.clip((at - low) / (high - low), 0, 1)
+        above = bins - self.bins
+        return dsp.Spread(
+            np.concatenate((below, np.full(above, self.count - 1))),
+            np.concatenate((weights, np.ones(above))).astype(np.float32),
+            self.count + (above > 0),
+        )
+
     def to_bins(self, values: FloatArray) -> FloatArray:
         """Spread values of bands over bins, linearly between the bands' centres.
 
@@ -81,7 +107,7 @@ class Bands:
         spread[..., : self.single] = values[..., : self.single]
         wide = values[..., self.single - 1 :]
         # A product with a nearly empty matrix is several times as fast as gathering.
-        spread[..., self.single :] = wide @ self._spread
+        spread[..., self.single :] = wide @ self._weights
         return spread
 
 
@@ -105,10 +131,9 @@ def band_features(spec: Spectrum, bands: Bands, n_fft: int, power: float) -> Flo
     Returns
     -------
     numpy.ndarray
-        float32 (4, frames, bands).
+        float32 (frames, 4, bands).
     """
-    left, right = spec
-    seen = np.stack((left, right, (left + right) / 2, (left - right) / 2))
-    powers = bands.sums(seen, seen) * (np.float32(16 / n_fft**2) / bands.widths)
-    features: FloatArray = np.power(powers, np.float32(power / 2))
+    powers = dsp.band_powers(spec, bands.edges, threads=1)  # little beside a network's work
+    powers *= np.float32(16 / n_fft**2) / bands.widths
+    features: FloatArray = np.power(powers, np.float32(power / 2), out=powers)
     return features

@@ -29,9 +29,11 @@ from stemsplit import _core
 
 __all__ = [
     "IstftStream",
+    "Spread",
     "StftStream",
     "apply_masks_istft",
     "available_kernels",
+    "band_powers",
     "hann_window",
     "istft",
     "kernel_name",
@@ -131,7 +133,7 @@ def istft(
         A shape or size outside the limits, or windows that do not overlap enough.
     """
     return _core.istft(
-        spec, None, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
+        spec, None, None, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
         _size("length", length), out, _threads(threads), _kernel(),
     )  # fmt: skip
 
@@ -144,6 +146,7 @@ def apply_masks_istft(
     window: Window | None = None,
     *,
     length: int,
+    spread: Spread | None = None,
     out: Signal | None = None,
     threads: int | None = None,
 ) -> Signal:
@@ -160,6 +163,8 @@ def apply_masks_istft(
         float32 ``(stems, channels or 1, frames, bins)``, any strides; one channel serves all.
     n_fft, hop_length, window, length, threads:
         As in `istft`.
+    spread:
+        How masks of fewer values than bins become one for each bin.
     out:
         float32 ``(stems, channels, length)`` to write into; None makes a new array.
 
@@ -177,9 +182,60 @@ def apply_masks_istft(
     if masks is None:
         raise TypeError("masks: got None, wanted a NumPy array of float32; istft() needs none")
     return _core.istft(
-        spec, masks, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
+        spec, masks, spread, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
         _size("length", length), out, _threads(threads), _kernel(),
     )  # fmt: skip
+
+
+class Spread(_core.Spread):
+    """How a row of values becomes a gain for every bin, linearly between two neighbours.
+
+    Bin ``k`` gets ``(1 - weights[k]) * values[below[k]] + weights[k] * values[below[k] + 1]``.
+
+    Parameters
+    ----------
+    below:
+        Integers ``(bins,)``, from 0 to ``values - 2``.
+    weights:
+        float32 ``(bins,)``.
+    values:
+        How many a row has.
+
+    Raises
+    ------
+    ValueError
+        Not as many weights as bins, or a value that is not there.
+    """
+
+    def __init__(self, below: NDArray[np.intp], weights: NDArray[np.float32], values: int) -> None:
+        super().__init__(below.tolist(), weights.tolist(), _size("values", values))
+
+
+def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None = None) -> Masks:
+    """Sum the squared magnitudes of left, right, mid and side over the bins of each band.
+
+    Parameters
+    ----------
+    spec:
+        complex64 ``(2, frames, bins)``, any strides.
+    edges:
+        Integers ``(bands + 1,)``, rising: band ``b`` has the bins from ``edges[b]`` to before
+        ``edges[b + 1]``.
+    threads:
+        As in `stft`.
+
+    Returns
+    -------
+    float32 ``(frames, 4, bands)``; mid is half the sum of left and right, side half the difference.
+
+    Raises
+    ------
+    TypeError
+        An array of another dtype.
+    ValueError
+        Another shape, or edges that do not rise or end outside the spectrum.
+    """
+    return _core.band_powers(spec, edges.tolist(), _threads(threads))
 
 
 class StftStream:
@@ -259,6 +315,8 @@ class IstftStream:
         As in `istft`; ``hop_length`` at most ``n_fft / 2``.
     stems:
         Stems of the masks that come with every block; None inverts the spectra as they are.
+    spread:
+        How masks of fewer values than bins become one for each bin.
 
     Raises
     ------
@@ -274,11 +332,13 @@ class IstftStream:
         window: Window | None = None,
         *,
         stems: int | None = None,
+        spread: Spread | None = None,
         threads: int | None = None,
     ) -> None:
         self._stream = _core.IstftStream(
             _count("channels", channels), _size("n_fft", n_fft), _size("hop_length", hop_length),
-            window, 0 if stems is None else _count("stems", stems), _threads(threads), _kernel(),
+            window, 0 if stems is None else _count("stems", stems), spread, _threads(threads),
+            _kernel(),
         )  # fmt: skip
 
     def process(self, spec: Spectrum, masks: Masks | None = None) -> Signal:
@@ -289,7 +349,8 @@ class IstftStream:
         spec:
             complex64 ``(channels, frames, bins)``; 0 frames are fine.
         masks:
-            float32 ``(stems, channels or 1, frames, bins)`` where the stream has stems, else None.
+            float32 ``(stems, channels or 1, frames, bins)`` where the stream has stems, else None;
+            values in place of bins where it has a spread.
 
         Returns
         -------

@@ -61,7 +61,11 @@ def band_shares(known: FloatArray) -> FloatArray:
     The mean value over the octave below the limit, divided by its sum over the stems; equal
     shares where all of them are 0.
     """
-    octave = known[..., known.shape[3] // 2 :].mean(axis=3)
+    return shares_of(known[..., known.shape[3] // 2 :].mean(axis=3))
+
+
+def shares_of(octave: FloatArray) -> FloatArray:
+    """Give each stem's part of the sum over the stems, (stems, ...); equal ones where that is 0."""
     total = octave.sum(axis=0)
     shares: FloatArray = octave / np.where(total > 0, total, np.float32(1))
     shares[:, total == 0] = 1 / len(shares)

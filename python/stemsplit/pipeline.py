@@ -220,7 +220,12 @@ class Synthesiser:
         self._soft = soft
         self._resampler = Resampler(stems * job.channels, settings.sample_rate, job.sample_rate)
         self._istft = dsp.IstftStream(
-            job.channels, settings.n_fft, settings.hop_length, stems=stems, threads=job.threads
+            job.channels,
+            settings.n_fft,
+            settings.hop_length,
+            stems=stems,
+            spread=job.scheme.spread(settings.bins, soft=soft),
+            threads=job.threads,
         )
 
     def process(self, segment: Masked) -> Audio:

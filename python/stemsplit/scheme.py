@@ -7,10 +7,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.cards import ModelCard
 from stemsplit.features import network_magnitudes
-from stemsplit.masks import full_band_masks
+from stemsplit.masks import full_band_masks, shares_of
 
 FloatArray = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
@@ -66,10 +67,14 @@ class Scheme(Protocol):
         """
 
     def masks(self, answers: FloatArray, channels: int, bins: int, *, soft: bool) -> FloatArray:
-        """Give masks of all bins: float32 (stems, channels or 1, frames, bins).
+        """Give masks: float32 (stems, channels or 1, frames, bins or values of `spread`).
 
-        Parameters are those of `known`; ``soft`` masks by probability instead of 0 and 1.
+        Parameters are those of `known`, and the spectrogram's bins; ``soft`` masks by probability
+        instead of 0 and 1.
         """
+
+    def spread(self, bins: int, *, soft: bool) -> dsp.Spread | None:
+        """Give how the values of `masks` become gains of so many bins; None where they are."""
 
 
 def scheme_of(card: ModelCard) -> Scheme:
@@ -109,6 +114,9 @@ class PaperScheme:
         """Cut at one half, or not; see `Scheme.masks`."""
         return full_band_masks(self.known(answers, channels), bins, soft=soft)
 
+    def spread(self, bins: int, *, soft: bool) -> None:
+        """Give None: its masks are of bins."""
+
 
 class BandScheme:
     """Stereo in bands: masks for left and right that sum to 1 over the stems.
@@ -122,6 +130,8 @@ class BandScheme:
     def __init__(self, card: ModelCard) -> None:
         self._sources, self._bins, self._power = len(card.sources), card.bins, card.magnitude_power
         self._bands = Bands(card.bins, card.bands, card.single_bands)
+        each = np.eye(card.bands, dtype=np.float32)
+        self._top_octave = self._bands.to_bins(each)[:, card.bins // 2 :].mean(axis=1)
 
     def seen_shape(self, frames: int) -> tuple[int, ...]:
         """Give (1, frames, 4, bands)."""
@@ -133,23 +143,38 @@ class BandScheme:
 
     def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
         """Give float32 (pairs, frames, 4, bands); see `Scheme.see`."""
-        known = np.ascontiguousarray(spec[..., : self._bins])
-        if len(known) % 2:
-            known = np.concatenate((known, known[-1:]))
-        pairs = known.reshape(len(known) // 2, 2, *known.shape[1:])  # of no frames, too
-        seen = [band_features(pair, self._bands, n_fft, self._power) for pair in pairs]
-        features: FloatArray = np.stack(seen).transpose(0, 2, 1, 3)
-        return features
+        known = spec[..., : self._bins]
+        pairs = [known[first : first + 2] for first in range(0, len(known), 2)]
+        pairs[-1] = np.broadcast_to(pairs[-1], (2, *known.shape[1:]))
+        return np.stack([band_features(pair, self._bands, n_fft, self._power) for pair in pairs])
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:
         """Give float32 (stems, channels, frames, bins); see `Scheme.known`."""
+        return self._bands.to_bins(self._by_channel(answers, channels))
+
+    def _by_channel(self, answers: FloatArray, channels: int) -> FloatArray:
+        """Give float32 (stems, channels, frames, bands)."""
         stems, frames = answers.shape[1], answers.shape[3]
         by_channel = answers.transpose(1, 0, 2, 3, 4).reshape(stems, -1, frames, self._bands.count)
         if channels % 2:
             by_channel[:, channels - 1] += by_channel[:, channels]
             by_channel[:, channels - 1] /= 2
-        return self._bands.to_bins(by_channel[:, :channels])
+        found: FloatArray = by_channel[:, :channels]
+        return found
+
+    def spread(self, bins: int, *, soft: bool) -> dsp.Spread | None:
+        """Give that of the bands for soft masks; hard ones are decided bin by bin."""
+        return self._bands.spread(bins) if soft else None
 
     def masks(self, answers: FloatArray, channels: int, bins: int, *, soft: bool) -> FloatArray:
-        """Give the largest answer all, or each its share; see `Scheme.masks`."""
+        """Give the largest answer all, or each its share; see `Scheme.masks`.
+
+        Soft ones are in bands, with one more above the network's limit, see `full_band_masks`.
+        """
+        if soft:
+            values = self._by_channel(answers, channels)
+            if bins == self._bins:
+                return values
+            above = shares_of(values @ self._top_octave)
+            return np.concatenate((values, above[..., None]), axis=3)
         return full_band_masks(self.known(answers, channels), bins, soft=soft, exclusive=True)

@@ -39,11 +39,15 @@ struct SpectrumView {
     }
 };
 
-// (stems, channels or 1, frames, bins), any strides; one channel serves all.
+class Spread;
+
+// (stems, channels or 1, frames, bins), any strides; one channel serves all. With a spread, it has
+// that one's values in place of bins.
 struct MaskView {
     const float* data;
     std::size_t stems, channels, frames, bins;
     Stride stem_stride, channel_stride, frame_stride, bin_stride;
+    const Spread* spread = nullptr;
 
     SpectrumView<const float> stem(std::size_t s) const {
         return {data + static_cast<Stride>(s) * stem_stride, channels,     frames,    bins,
