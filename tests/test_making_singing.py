@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ def test_syllables_are_found(syllables: list[Syllable]) -> None:
 def test_a_vowel_that_a_recording_cuts_has_all_its_frames(tmp_path: Path) -> None:
     audio, _ = soundfile.read(write_voice(tmp_path / "v.wav"))
     # WORLD's frames are 220.5 samples: the last begins at the very end of every second one's.
-    for start, end in product((0, 220, 441, 661), (36_603, 37_044)):
+    for start, end in ((0, 36_603), (220, 37_044)):
         soundfile.write(tmp_path / "cut.wav", audio[start : start + end], RATE)
         (syllable,) = read_syllables(find_voice(tmp_path / "cut.wav"))
         assert len(analyse(syllable).envelope) >= syllable.end
