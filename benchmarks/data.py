@@ -3,7 +3,8 @@
     python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
 
 One training on the base alone, one on the base with each further collection, and one on the base
-with each change of how examples are drawn, all from the same first weights and of as many steps.
+with each change of how examples are drawn, all from the same first weights and of as many steps:
+random ones, or with ``--start CARD`` those of a trained model, which has heard the base many times.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
 (``coherent = false`` in a recipe). The figure is the training's own validation: masks constant in a
 band, averaged weights, energy ratio over each song, their mean.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +40,31 @@ REMIXING = {
     "mono stems panned": {"pan": 1.0},
 }
 """Changes of REMIX, each trained on the base alone."""
+LENGTHS = {
+    "half as many examples, twice as long": {"batch_size": 3, "frames": 128},
+    "a third as many, three times as long": {"batch_size": 2, "frames": 192},
+}
+"""Changes of SETTINGS, which cost the same, each trained on the base alone."""
 SEED = 11
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What one training has, and how."""
+
+    tracks: list[StoredTrack]
+    remix: RemixSettings = REMIX
+    settings: BandSettings = SETTINGS
+
+
 def trained(
-    tracks: list[StoredTrack], valid: list[StoredTrack], steps: int, remix: RemixSettings
+    trial: Trial, valid: list[StoredTrack], steps: int, start: Path | None
 ) -> dict[str, float]:
-    """Train from scratch and give the validation's figure of each source, in dB."""
-    task = BandTask(SETTINGS, tracks, valid, seed=SEED, remix=remix)
+    """Train and give the validation's figure of each source, in dB."""
+    task = BandTask(trial.settings, trial.tracks, valid, seed=SEED, remix=trial.remix)
     loop = LoopSettings(
         steps=steps,
-        learning_rate=5e-3,
+        learning_rate=1e-3 if start else 5e-3,
         optimizer="muon",
         warmup=20,
         average=0.97,
@@ -57,16 +73,14 @@ def trained(
         seed=SEED,
     )
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(task, Path(folder), loop)
+        training = Training(task, Path(folder), loop, start=start)
         training.run()
     assert training.best is not None
     return training.best.figures["sdr"]
 
 
-def trainings(
-    arguments: argparse.Namespace,
-) -> dict[str, tuple[list[StoredTrack], RemixSettings]]:
-    """Give what each training has and how its examples are drawn, by name."""
+def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
+    """Give the trainings by name."""
 
     def stored(folder: Path, *, coherent: bool = True) -> list[StoredTrack]:
         tracks = store_tracks(find_tracks(folder), arguments.store)
@@ -78,10 +92,12 @@ def trainings(
     found |= {f"and {folder.name}": base + stored(folder) for folder in arguments.add}
     for folder in arguments.add_stems:
         found[f"and {folder.name}, stems alone"] = base + stored(folder, coherent=False)
-    runs = {name: (tracks, REMIX) for name, tracks in found.items()}
+    runs = {name: Trial(tracks) for name, tracks in found.items()}
     if arguments.remixing:
         for name, change in REMIXING.items():
-            runs[name] = base, dataclasses.replace(REMIX, **change)
+            runs[name] = Trial(base, remix=dataclasses.replace(REMIX, **change))
+        for name, change in LENGTHS.items():
+            runs[name] = Trial(base, settings=dataclasses.replace(SETTINGS, **change))
     return runs
 
 
@@ -91,7 +107,8 @@ def table(report: dict[str, Any]) -> list[str]:
     for name, figures in report["figures"].items():
         values = [*(figures[source] for source in SOURCES), float(np.mean(list(figures.values())))]
         rows.append([name, str(report["songs"][name]), *(f"{value:.2f}" for value in values)])
-    head = [f"SDR in dB after {report['steps']} steps", "songs", *SOURCES, "mean"]
+    since = f" more of {report['start']}" if report["start"] else ""
+    head = [f"SDR in dB after {report['steps']} steps{since}", "songs", *SOURCES, "mean"]
     return [machine_line(report), "", *markdown(head, rows)]
 
 
@@ -103,15 +120,18 @@ def main() -> None:
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
     parser.add_argument("--remixing", action="store_true", help="also how examples are drawn")
     parser.add_argument("--weight", type=float, default=0.5, help="of the songs of what is added")
+    parser.add_argument(
+        "--start", type=Path, help="card of a model of the same size, to go on with"
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--store", type=Path, default=Path("build/store"))
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
-    runs = trainings(arguments)
+    runs = trials(arguments)
     figures = {}
-    for name, (tracks, remix) in runs.items():
-        figures[name] = trained(tracks, valid, arguments.steps, remix)
+    for name, trial in runs.items():
+        figures[name] = trained(trial, valid, arguments.steps, arguments.start)
         print(
             name, {source: round(value, 2) for source, value in figures[name].items()}, flush=True
         )
@@ -119,10 +139,13 @@ def main() -> None:
         **machine(("stemsplit", "numpy", "torch")),
         "base": arguments.base.name,
         "steps": arguments.steps,
-        "songs": {name: len(tracks) for name, (tracks, _) in runs.items()},
+        "start": arguments.start.stem if arguments.start else None,
+        "songs": {name: len(trial.tracks) for name, trial in runs.items()},
         "figures": figures,
     }
-    publish("data", report, table(report), keep=not arguments.print)
+    publish(
+        "data_start" if arguments.start else "data", report, table(report), keep=not arguments.print
+    )
 
 
 if __name__ == "__main__":
