@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from stemsplit.cards import read_card
 from stemsplit.growth import embed
+from stemsplit.models import find_card, load_network
 from stemsplit.unet import FEATURES, BandUNet, UNetSize
 from test_unet import SMALL, random_network
 
@@ -45,3 +51,21 @@ def test_a_smaller_or_other_network_is_refused() -> None:
         embed(BandUNet(4, SMALL), large.state_dict())
     with pytest.raises(RuntimeError, match="another kind"):
         embed(large, {"weight": torch.zeros(1)})
+
+
+def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "recipes" / "average_models.py"
+    tiny, base = find_card("tiny"), find_card("base")
+    for share in ("0", "0.75"):
+        command = [sys.executable, script, tiny, base, "--share", share, "-o", tmp_path / "a.json"]
+        subprocess.run(command, check=True)
+        card = read_card(tmp_path / "a.json")
+        assert card.training["averaged"]["share"] == float(share)
+        states = [
+            load_network(path, torch.device("cpu"), read_card(path).sha256)[1].state_dict()
+            for path in (tiny, base, tmp_path / "a.json")
+        ]
+        small, large, got = (state["middle.0.conv.0.weight"] for state in states)
+        inside = tuple(slice(size) for size in small.shape)
+        wanted = torch.lerp(small, large[inside], float(share))
+        torch.testing.assert_close(got[inside], wanted)

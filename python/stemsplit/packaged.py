@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "63af638dc9547e89a04b2e3556afe489a5309e6444e577ac5f86a537d315ba72",
+    "base": "cc4950a9ffea28b63a380e94ae3ea26d5a28f5617dc37c69fe34ca511b678a2a",
     "paper": "5472e215bc07100f6e30eb62daba547313dfd9fda61a76d233834a8e68509d3d",
     "tiny": "bd86dfb08b572d914d12aae3d279534e4f586fffd6ad1b02460e98d080513aa2",
 }

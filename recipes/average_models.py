@@ -1,0 +1,65 @@
+"""Averages the weights of two trainings of the compact network, one begun from the other.
+
+    python recipes/average_models.py EARLIER.json LATER.json --share 0.7 -o run/base.json
+
+gives the later one's weights the share and the earlier one's the rest, and a card that says so.
+While both lie in one valley of the loss, a point between them serves songs they have not heard a
+little better than either (Wortsman et al., "Model soups", ICML 2022; "Robust fine-tuning of
+zero-shot models", CVPR 2022). An earlier, smaller network is grown first, as ``--start`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from stemsplit.cards import ModelCard, read_card
+from stemsplit.growth import embed
+from stemsplit.models import load_network, save_model
+from stemsplit.unet import BandUNet, UNetSize
+
+
+def size_of(card: ModelCard) -> UNetSize:
+    """Give the size a card's training had."""
+    size = card.training["network"]["size"]
+    return UNetSize(**{name: tuple(v) if isinstance(v, list) else v for name, v in size.items()})
+
+
+def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:
+    """Give the average of two models and its card, without the figures of either."""
+    cpu = torch.device("cpu")
+    (first, small), (card, large) = (
+        load_network(path, cpu, trusted_sha256=read_card(path).sha256) for path in (earlier, later)
+    )
+    torch.manual_seed(0)  # of the channels that the earlier one lacks
+    network, grown = (BandUNet(len(card.sources), size_of(card)) for _ in range(2))
+    embed(network, large.state_dict())
+    embed(grown, small.state_dict())
+    others = grown.state_dict()
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(others[name], 1 - share)
+    note = {"earlier": first.sha256, "later": card.sha256, "share": share}
+    facts = {**card.training, "averaged": note}
+    return network, dataclasses.replace(card, training=facts, validation={})
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("earlier", type=Path)
+    parser.add_argument("later", type=Path)
+    parser.add_argument("--share", type=float, required=True, help="of the later one")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
+    arguments = parser.parse_args()
+    network, card = averaged(arguments.earlier, arguments.later, arguments.share)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
+
+
+if __name__ == "__main__":
+    main()
