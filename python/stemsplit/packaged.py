@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "cc4950a9ffea28b63a380e94ae3ea26d5a28f5617dc37c69fe34ca511b678a2a",
+    "base": "15402d72a98b1b24d5f093b44a90c88479879cbf182951207caa544f766b51c9",
     "paper": "5472e215bc07100f6e30eb62daba547313dfd9fda61a76d233834a8e68509d3d",
-    "tiny": "bd86dfb08b572d914d12aae3d279534e4f586fffd6ad1b02460e98d080513aa2",
+    "tiny": "823c1e259b58479b979a14fb754dce84c19b9f3941caca1e305c138d3d527fab",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""

@@ -15,7 +15,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (the name every torch user knows)
 
 FEATURES = 4
 """Input channels: left, right, mid and side."""
@@ -90,8 +89,10 @@ class _AcrossBands(nn.Module):
         # torch.matmul would fold the batch into the rows by a transposed copy of all of x.
         squeeze = self.squeeze_weight.expand(batch, -1, -1)
         expand = self.expand_weight.expand(batch, -1, -1)
-        h = F.relu(torch.baddbmm(self.squeeze_bias, squeeze, flat))
-        flat = flat + torch.baddbmm(self.expand_bias, expand, h)
+        h = torch.relu_(torch.baddbmm(self.squeeze_bias, squeeze, flat))
+        # Added up where the product goes; types differ under autocast, which skips what is in place.
+        flat = flat + self.expand_bias.to(flat.dtype)
+        flat = flat.baddbmm_(expand.to(flat.dtype), h.to(flat.dtype))
         return flat.reshape(batch, bands, frames, channels).permute(0, 3, 1, 2)
 
 
@@ -105,8 +106,8 @@ class _Block(nn.Module):
         self.across = _AcrossBands(bands, squeeze)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.second(F.relu(self.first(x)))
-        out: Tensor = self.across(F.relu(x + h))
+        h = self.second(torch.relu_(self.first(x)))
+        out: Tensor = self.across(torch.relu_(h.add_(x)))
         return out
 
 
@@ -119,7 +120,7 @@ class _Middle(nn.Module):
         self.across = _AcrossBands(bands, squeeze)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.across(x + F.relu(self.conv(x)))
+        out: Tensor = self.across(x + torch.relu_(self.conv(x)))
         return out
 
 
@@ -194,14 +195,14 @@ class BandUNet(nn.Module):
     def logits(self, features: Tensor) -> Tensor:
         """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames)."""
         x: Tensor = features * self.scale + self.shift
-        x = F.relu(self.begin(x.contiguous(memory_format=torch.channels_last)))
+        x = torch.relu_(self.begin(x.contiguous(memory_format=torch.channels_last)))
         skips: list[Tensor] = []
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
             x = blocks(x)
             skips.append(x)
-            x = F.relu(shrink(x))
+            x = torch.relu_(shrink(x))
         x = self.middle(x)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
-            x = blocks(F.relu(grow(x)) * skips.pop())
+            x = blocks(torch.relu_(grow(x)) * skips.pop())
         y: Tensor = self.end(x)
         return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
