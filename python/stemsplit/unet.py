@@ -90,7 +90,7 @@ class _AcrossBands(nn.Module):
         squeeze = self.squeeze_weight.expand(batch, -1, -1)
         expand = self.expand_weight.expand(batch, -1, -1)
         h = torch.relu_(torch.baddbmm(self.squeeze_bias, squeeze, flat))
-        # Added up where the product goes; types differ under autocast, which skips what is in place.
+        # In place, which autocast leaves alone: there the types are matched here.
         flat = flat + self.expand_bias.to(flat.dtype)
         flat = flat.baddbmm_(expand.to(flat.dtype), h.to(flat.dtype))
         return flat.reshape(batch, bands, frames, channels).permute(0, 3, 1, 2)
