@@ -14,6 +14,7 @@ from stemsplit.events import Event, SongEnded, SongProgress
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _LARGE = 1 << 30
 _STDERR = 2
 _KEPT_SEGMENTS = 10  # 200 s of song, as segments are by default
@@ -137,12 +138,14 @@ def _keep_freed_memory() -> None:
 
     Every layer of the network asks for some MiB and frees them; with the allocator untouched each
     comes as pages that the kernel clears anew, a third of the time of a separation. Elsewhere than
-    on glibc nothing happens.
+    on glibc nothing happens. What one thread freed is another's to take: with a heap for each
+    thread, as is usual, how much was kept varied by a third from run to run.
     """
     mallopt = _libc_function("mallopt")
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _LARGE)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _libc_function(name: str) -> Callable[..., int] | None:
