@@ -18,14 +18,11 @@ channel is relative to the louder one of its pair.
 
 from __future__ import annotations
 
-import operator
-import os
-from typing import Any, SupportsIndex
-
 import numpy as np
 from numpy.typing import NDArray
 
 from stemsplit import _core
+from stemsplit.dsp_arguments import count, forced_kernel, size, thread_count
 
 __all__ = [
     "IstftStream",
@@ -44,10 +41,6 @@ Signal = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
 Masks = NDArray[np.float32]
 Window = NDArray[np.float32] | NDArray[np.float64]
-
-MAX_THREADS = 256
-# Sizes stay far from where 64-bit products of them could wrap.
-_MAX_SIZE = 2**40
 
 
 def stft(
@@ -89,8 +82,8 @@ def stft(
         A shape or size outside the limits, or an `out` that cannot be written to.
     """
     return _core.stft(
-        x, _size("n_fft", n_fft), _size("hop_length", hop_length), window, out, _threads(threads),
-        _kernel(),
+        x, size("n_fft", n_fft), size("hop_length", hop_length), window, out, thread_count(threads),
+        forced_kernel(),
     )  # fmt: skip
 
 
@@ -133,8 +126,8 @@ def istft(
         A shape or size outside the limits, or windows that do not overlap enough.
     """
     return _core.istft(
-        spec, None, None, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
-        _size("length", length), out, _threads(threads), _kernel(),
+        spec, None, None, size("n_fft", n_fft), size("hop_length", hop_length), window,
+        size("length", length), out, thread_count(threads), forced_kernel(),
     )  # fmt: skip
 
 
@@ -182,8 +175,8 @@ def apply_masks_istft(
     if masks is None:
         raise TypeError("masks: got None, wanted a NumPy array of float32; istft() needs none")
     return _core.istft(
-        spec, masks, spread, _size("n_fft", n_fft), _size("hop_length", hop_length), window,
-        _size("length", length), out, _threads(threads), _kernel(),
+        spec, masks, spread, size("n_fft", n_fft), size("hop_length", hop_length), window,
+        size("length", length), out, thread_count(threads), forced_kernel(),
     )  # fmt: skip
 
 
@@ -208,7 +201,7 @@ class Spread(_core.Spread):
     """
 
     def __init__(self, below: NDArray[np.intp], weights: NDArray[np.float32], values: int) -> None:
-        super().__init__(below.tolist(), weights.tolist(), _size("values", values))
+        super().__init__(below.tolist(), weights.tolist(), size("values", values))
 
 
 def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None = None) -> Masks:
@@ -235,7 +228,7 @@ def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None 
     ValueError
         Another shape, or edges that do not rise or end outside the spectrum.
     """
-    return _core.band_powers(spec, edges.tolist(), _threads(threads))
+    return _core.band_powers(spec, edges.tolist(), thread_count(threads))
 
 
 class StftStream:
@@ -264,8 +257,8 @@ class StftStream:
         threads: int | None = None,
     ) -> None:
         self._stream = _core.StftStream(
-            _count("channels", channels), _size("n_fft", n_fft), _size("hop_length", hop_length),
-            window, _threads(threads), _kernel(),
+            count("channels", channels), size("n_fft", n_fft), size("hop_length", hop_length),
+            window, thread_count(threads), forced_kernel(),
         )  # fmt: skip
 
     def process(self, block: Signal) -> Spectrum:
@@ -336,9 +329,9 @@ class IstftStream:
         threads: int | None = None,
     ) -> None:
         self._stream = _core.IstftStream(
-            _count("channels", channels), _size("n_fft", n_fft), _size("hop_length", hop_length),
-            window, 0 if stems is None else _count("stems", stems), spread, _threads(threads),
-            _kernel(),
+            count("channels", channels), size("n_fft", n_fft), size("hop_length", hop_length),
+            window, 0 if stems is None else count("stems", stems), spread, thread_count(threads),
+            forced_kernel(),
         )  # fmt: skip
 
     def process(self, spec: Spectrum, masks: Masks | None = None) -> Signal:
@@ -382,7 +375,7 @@ class IstftStream:
             More samples than that were returned before, the frames do not cover so many, or a
             second call.
         """
-        return self._stream.finish(_size("length", length))
+        return self._stream.finish(size("length", length))
 
 
 def hann_window(n_fft: int) -> Signal:
@@ -402,7 +395,7 @@ def hann_window(n_fft: int) -> Signal:
     ValueError
         Less than one sample.
     """
-    return _core.hann_window(_count("n_fft", n_fft))
+    return _core.hann_window(count("n_fft", n_fft))
 
 
 def kernel_name() -> str:
@@ -413,57 +406,9 @@ def kernel_name() -> str:
     ValueError
         ``STEMSPLIT_KERNEL`` names one that this machine does not have.
     """
-    return _core.kernel_name(_kernel())
+    return _core.kernel_name(forced_kernel())
 
 
 def available_kernels() -> list[str]:
     """Names of the instruction sets this machine can run, best first."""
     return _core.available_kernels()
-
-
-def _kernel() -> str:
-    return os.environ.get("STEMSPLIT_KERNEL", "")
-
-
-def _threads(threads: int | None) -> int:
-    name, value = "threads", threads
-    if value is None:
-        text = os.environ.get("STEMSPLIT_NUM_THREADS", "")
-        if not text:
-            return min(_cpus(), MAX_THREADS)
-        name = "STEMSPLIT_NUM_THREADS"
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"{name}: got {text!r}, wanted 1 to {MAX_THREADS}") from None
-    value = _index(name, value)
-    if not 1 <= value <= MAX_THREADS:
-        raise ValueError(f"{name}: got {value}, wanted 1 to {MAX_THREADS}")
-    return value
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _index(name: str, value: SupportsIndex | Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer") from None
-
-
-def _size(name: str, value: int) -> int:
-    size = _index(name, value)
-    if not 0 <= size <= _MAX_SIZE:
-        raise ValueError(f"{name}: got {size}, wanted 0 to 2**40")
-    return size
-
-
-def _count(name: str, value: int) -> int:
-    count = _index(name, value)
-    if not 1 <= count <= 2**24:
-        raise ValueError(f"{name}: got {count}, wanted 1 to 2**24")
-    return count
