@@ -32,6 +32,8 @@ def test_spreads_that_cannot_be() -> None:
         dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
     with refused(ValueError, "spread: got 3 bins, wanted n_fft / 2 + 1 = 33"):
         dsp.IstftStream(2, 64, 16, stems=3, spread=spread)
+    with refused(ValueError, "spread: got one without masks, wanted stems= beside it"):
+        dsp.IstftStream(2, 64, 16, spread=spread)
     spread = dsp.Spread(np.arange(33), np.zeros(33, np.float32), 34)
     with refused(ValueError, "wanted (stems, 2 or 1, 63, 34) to go with the spectrum and the spre"):
         dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)

@@ -328,6 +328,8 @@ class IstftStream:
         spread: Spread | None = None,
         threads: int | None = None,
     ) -> None:
+        if spread is not None and stems is None:
+            raise ValueError("spread: got one without masks, wanted stems= beside it")
         self._stream = _core.IstftStream(
             count("channels", channels), size("n_fft", n_fft), size("hop_length", hop_length),
             window, 0 if stems is None else count("stems", stems), spread, thread_count(threads),

@@ -155,12 +155,13 @@ class BandScheme:
     def _by_channel(self, answers: FloatArray, channels: int) -> FloatArray:
         """Give float32 (stems, channels, frames, bands)."""
         stems, frames = answers.shape[1], answers.shape[3]
-        by_channel = answers.transpose(1, 0, 2, 3, 4).reshape(stems, -1, frames, self._bands.count)
-        if channels % 2:
-            by_channel[:, channels - 1] += by_channel[:, channels]
-            by_channel[:, channels - 1] /= 2
-        found: FloatArray = by_channel[:, :channels]
-        return found
+        by_channel: FloatArray = answers.transpose(1, 0, 2, 3, 4).reshape(
+            stems, -1, frames, self._bands.count
+        )
+        if channels % 2:  # the last is its own partner
+            last = by_channel[:, channels - 1 :].mean(axis=1, keepdims=True)
+            by_channel = np.concatenate((by_channel[:, : channels - 1], last), axis=1)
+        return by_channel
 
     def spread(self, bins: int, *, soft: bool) -> dsp.Spread | None:
         """Give that of the bands for soft masks; hard ones are decided bin by bin."""
