@@ -314,7 +314,7 @@ class IstftStream:
     Raises
     ------
     ValueError
-        A size outside the limits, or windows that do not overlap enough.
+        A size outside the limits, windows that do not overlap enough, or a spread without stems.
     """
 
     def __init__(
