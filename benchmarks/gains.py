@@ -80,7 +80,10 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
     plain = separating(Separator(model, "cpu"))
     ways = {
         "plain": plain,
-        "`--precision half`": separating(Separator(model, "cpu", precision="half")),
+        **{
+            f"`--precision {precision}`": separating(Separator(model, "cpu", precision=precision))
+            for precision in ("float32", "half")
+        },
         "mean of two shifts": shifted(plain),
         "mean of both channel orders": swapped(plain),
     }

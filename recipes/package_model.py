@@ -3,8 +3,9 @@
     python recipes/package_model.py run/mine.json --name tiny
 
 copies the card and the weights beside it to ``python/stemsplit/weights/NAME.*`` after a look at
-whether they fit, and writes ``python/stemsplit/packaged.py``. Without a card it only writes that
-file anew, for models that lie in the folder already.
+whether they fit, and writes ``python/stemsplit/packaged.py``. ``--half`` stores the matrices in
+half the bytes, for large models; figures belong to what is stored, so evaluate it after that.
+Without a card it only writes ``packaged.py`` anew, for models that lie in the folder already.
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
+
 PACKAGE = Path(__file__).resolve().parent.parent / "python" / "stemsplit"
 sys.path.insert(0, str(PACKAGE.parent))  # the package of this checkout, not an installed one
 
-from stemsplit.cards import read_card, write_card  # noqa: E402 (its place is set just before)
+from stemsplit.cards import write_card  # noqa: E402 (its place is set just before)
 from stemsplit.library import Candidate, verify  # noqa: E402
-from stemsplit.models import read_model  # noqa: E402
+from stemsplit.models import open_network, read_model, save_model  # noqa: E402
 
 
-def package(card_path: Path, name: str) -> None:
+def package(card_path: Path, name: str, *, half: bool) -> None:
     """Copy a model into the package under a name."""
     target = PACKAGE / "weights" / f"{name}.json"
-    card = dataclasses.replace(read_card(card_path), name=name)
+    card, weights = read_model(card_path)
+    card = dataclasses.replace(card, name=name)
+    if half:
+        save_model(open_network(weights, card, torch.device("cpu")), card, target, half=True)
+        return
     if card_path.resolve() != target:
         shutil.copyfile(card_path.with_suffix(".pt"), target.with_suffix(".pt"))
     write_card(card, target)
@@ -55,9 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("card", nargs="?", type=Path, help="NAME.json, its NAME.pt beside it")
     parser.add_argument("--name", help="what the package calls it; the card's name by default")
+    parser.add_argument("--half", action="store_true", help="store matrices as float16")
     arguments = parser.parse_args()
     if arguments.card is not None:
-        package(arguments.card, arguments.name or arguments.card.stem)
+        package(arguments.card, arguments.name or arguments.card.stem, half=arguments.half)
     vouch()
 
 

@@ -59,17 +59,20 @@ def test_the_document_of_a_mixed_batch(report, write_song):
     assert document["exit_code"] == 3
     assert document["model"] == "random"
     assert document["device"] == "cpu"
+    assert document["precision"] in ("float32", "bfloat16")
     good, bad, gone = document["songs"]
     assert (good["input"], good["status"], good["samples"]) == ("good.wav", "done", 13_230)
     assert list(good["outputs"]) == list(SOURCES)
     assert all(Path(path).is_file() and path.startswith("/") for path in good["outputs"].values())
     assert good["error"] is None
+    assert good["precision"] == document["precision"]
     assert (bad["status"], bad["error"]["exit_code"]) == ("failed", 65)
     assert gone["error"]["message"].startswith("no such file: gone.wav")
     document = report("good.wav", "-o", "out", "--skip-existing")
     assert document["songs"][0]["status"] == "skipped"
     assert document["songs"][0]["outputs"] == good["outputs"]
     assert document["device"] is None
+    assert document["precision"] is None
 
 
 def test_the_document_of_a_batch_that_cannot_begin(report):

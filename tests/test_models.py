@@ -28,6 +28,20 @@ def test_a_saved_model_comes_back(random_model: Path) -> None:
         assert torch.equal(loaded(magnitudes), net(magnitudes))
 
 
+def test_matrices_may_be_stored_in_half_the_bytes(random_model: Path, tmp_path: Path) -> None:
+    card, loaded = models.load_network(random_model, CPU)
+    small_card = tmp_path / "small.json"
+    small = models.save_model(loaded, card, small_card, half=True)
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}  # left alone
+    sizes = [path.with_suffix(".pt").stat().st_size for path in (random_model, small_card)]
+    assert sizes[1] < 0.6 * sizes[0]
+    _, back = models.load_network(small_card, CPU, small.sha256)
+    for weight, wanted in zip(back.parameters(), loaded.parameters(), strict=True):
+        assert weight.dtype == torch.float32
+        # Rounded to 11 bits, and below float16's least normal number to a 2**-24.
+        assert torch.allclose(weight, wanted, rtol=2**-11, atol=2**-25)
+
+
 def test_a_model_may_be_named_by_its_card(random_model: Path) -> None:
     assert models.find_card(str(random_model)) == random_model
 

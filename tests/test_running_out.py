@@ -72,11 +72,11 @@ def test_the_way_out_of_a_full_device(crowd: Callable[[int, Exception], list[Cro
     rng = np.random.default_rng(0)
     tiny = find_card("tiny")
     seen = rng.uniform(0, 1, (1, 300 + 152, 4, 384)).astype(np.float32)
-    wanted = infer.Predictor(tiny, CPU).answers(seen)
+    wanted = infer.Predictor(tiny, CPU, "float32").answers(seen)
     for error in ERRORS:
         lines: list[str] = []
         made = crowd(100 + 152, error)
-        predictor = infer.Predictor(tiny, CPU, on_warning=lines.append)
+        predictor = infer.Predictor(tiny, CPU, "float32", on_warning=lines.append)
         assert np.abs(predictor.answers(seen) - wanted).max() < ROUNDING
         # 300 frames, halved to 148 and 72 (multiples of 4), which fit.
         assert made[-1].asked[:3] == [300 + 152, 148 + 152, 72 + 152]

@@ -16,7 +16,7 @@ ROUNDING = 1e-4
 
 @pytest.fixture(scope="module")
 def separator() -> Separator:
-    return Separator("tiny", "cpu")
+    return Separator("tiny", "cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_a_burst_through_the_command(folder, tmp_path, monkeypatch, capfd):
     def separate_file(source, output, **_options):
         done[source.name] += 1
         stems = {"vocals": output / source.stem / "vocals.wav"}
-        return FileResult(stems, output, 8000, 1, 1, "cpu", 1.0)
+        return FileResult(stems, output, 8000, 1, 1, "cpu", "float32", 1.0)
 
     monkeypatch.setattr(song_module, "separate_file", separate_file)
     for number in range(BURST):

@@ -209,13 +209,15 @@ class Batch:
         """Give the report of songs that this batch has worked on."""
         from importlib.metadata import version
 
+        separator = self._separator
         return BatchReport(
             version("stemsplit"),
             self._card.name,
-            None if self._separator is None else str(self._separator.device),
+            None if separator is None else str(separator.device),
             self.options.facts(),
             songs,
             error,
+            None if separator is None else separator.precision,
         )
 
     def _check_template(self, songs: Sequence[Song]) -> None:
@@ -303,7 +305,9 @@ class Batch:
         if options.max_memory is not None:
             self._memory = MemoryLimit.now(options.max_memory, options.jobs)
             predictor, rate = self._separator.predictor, self._card.sample_rate
-            self._memory.segment_seconds(predictor, rate, 1, options.segment_seconds)
+            self._memory.segment_seconds(
+                predictor, rate, 1, options.segment_seconds, soft=options.soft
+            )
         self.setup = {
             "import": imported - began,
             "load model": time.perf_counter() - imported,
@@ -383,6 +387,7 @@ class Batch:
             channels=result.channels,
             samples=result.samples,
             device=result.device,
+            precision=result.precision,
             segment_seconds=result.segment_seconds,
             seconds=time.perf_counter() - began,
             gain_db=result.gain_db,

@@ -86,7 +86,7 @@ def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> 
         "stems' level": f"{report.gain_db:+.2f} dB",
     }
     if report.device is not None:  # else the stems were there before
-        settings |= {"device": report.device, "precision": options.precision}
+        settings |= {"device": report.device, "precision": report.precision}
     for stem, count in report.clipped.items():
         settings[f"clipped in {stem}"] = f"{count} samples"
     return settings

@@ -57,11 +57,12 @@ def choose_device(device: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Give the type that ``auto``, ``float32`` or ``half`` means on a device.
+def choose_precision(precision: str, device: torch.device, card: ModelCard) -> torch.dtype:
+    """Give the type that ``auto``, ``float32`` or ``half`` means for a model on a device.
 
-    ``half`` is float16 on CUDA and bfloat16 on the CPU; ``auto`` is ``half`` on CUDA and
-    ``float32`` on the CPU.
+    ``half`` is float16 on CUDA and bfloat16 on the CPU. ``auto`` is ``half`` on CUDA; on the CPU it
+    is ``half`` for models that work on bands where the processor multiplies bfloat16, which is
+    twice as fast there and moves no metric (benchmarks/README.md), and ``float32`` elsewhere.
 
     Raises
     ------
@@ -71,8 +72,16 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision not in ("auto", "float32", "half"):
         raise UsageError("bad precision", got=precision, wanted="auto, float32 or half")
     if device.type == "cpu":
-        return torch.bfloat16 if precision == "half" else torch.float32
+        pays = precision == "auto" and card.bands > 0 and _multiplies_bfloat16()
+        return torch.bfloat16 if precision == "half" or pays else torch.float32
     return torch.float32 if precision == "float32" else torch.float16
+
+
+def _multiplies_bfloat16() -> bool:
+    """Tell whether this processor has instructions for bfloat16 that oneDNN uses."""
+    tell = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch does not tell
+    capabilities: dict[str, object] = tell() if tell is not None else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class _DeviceIsFullError(Exception):
@@ -142,8 +151,8 @@ class Predictor:
         trusted_sha256: str | None = None,
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
-        self._dtype = choose_precision(precision, device)
         self.card, network = load_network(card_path, device, trusted_sha256)
+        self._dtype = choose_precision(precision, device, self.card)
         self.scheme = scheme_of(self.card)
         self.device = device
         self._warn = on_warning or (lambda line: warnings.warn(line, RuntimeWarning, stacklevel=2))
@@ -160,6 +169,11 @@ class Predictor:
     def frames_at_once(self) -> int:
         """How many frames the network predicts at a time, at the most."""
         return self._frames
+
+    @property
+    def precision(self) -> str:
+        """Of the network's arithmetic: ``float32``, ``bfloat16`` or ``float16``."""
+        return str(self._dtype).removeprefix("torch.")
 
     @property
     def on_host(self) -> bool:

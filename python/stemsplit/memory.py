@@ -61,7 +61,12 @@ def peak_memory() -> int | None:
 
 
 def song_memory(
-    predictor: Predictor, sample_rate: int, channels: int, segment_seconds: float
+    predictor: Predictor,
+    sample_rate: int,
+    channels: int,
+    segment_seconds: float,
+    *,
+    soft: bool | None = None,
 ) -> int:
     """Estimate, from above, the bytes that separating a song adds to what a process holds.
 
@@ -73,6 +78,8 @@ def song_memory(
         Of the song, in Hz and rows of every block.
     segment_seconds:
         Song predicted at a time, s.
+    soft:
+        Whether masks are soft, None for the model's own way: those in bands stay in bands.
     """
     from stemsplit.pipeline import segment_frames, working_settings
 
@@ -82,7 +89,8 @@ def song_memory(
     frames = segment_frames(card, segment_seconds)
     stems = len(card.sources)
     spectrum = 8 * channels * settings.bins
-    masks = 4 * stems * channels * settings.bins
+    in_bands = card.bands > 0 and (card.soft if soft is None else soft)
+    masks = 4 * stems * channels * (card.bands + 1 if in_bands else settings.bins)
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
     layers = _BAND_LAYERS if card.bands else _PAPER_LAYERS
@@ -122,7 +130,13 @@ class MemoryLimit:
         return cls(total, held_memory() or _HELD_ELSEWHERE, jobs)
 
     def segment_seconds(
-        self, predictor: Predictor, sample_rate: int, channels: int, wanted: float
+        self,
+        predictor: Predictor,
+        sample_rate: int,
+        channels: int,
+        wanted: float,
+        *,
+        soft: bool | None = None,
     ) -> float:
         """Give the longest segment that keeps the limit, at most what is wanted, s.
 
@@ -133,7 +147,11 @@ class MemoryLimit:
         """
         available = (self.total - self.held) // self.jobs
         least = min(wanted, LEAST_SEGMENT_SECONDS)
-        needed = song_memory(predictor, sample_rate, channels, least)
+
+        def taken(seconds: float) -> int:
+            return song_memory(predictor, sample_rate, channels, seconds, soft=soft)
+
+        needed = taken(least)
         if needed > available:
             at_least = -(-(self.held + needed * self.jobs) // _MIB)
             raise UsageError(
@@ -142,12 +160,12 @@ class MemoryLimit:
                 wanted=f"at least {at_least}M for {channels} channels at {sample_rate} Hz"
                 + (f", {self.jobs} songs at a time" if self.jobs > 1 else ""),
             )
-        if song_memory(predictor, sample_rate, channels, wanted) <= available:
+        if taken(wanted) <= available:
             return wanted
         low, high = least, wanted
         while high - low > 0.01:  # monotone in the segment
             middle = (low + high) / 2
-            fits = song_memory(predictor, sample_rate, channels, middle) <= available
+            fits = taken(middle) <= available
             low, high = (middle, high) if fits else (low, middle)
         return round(low - 0.005, 2) if low > least else least
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io
@@ -134,6 +135,8 @@ def load_network(
 def open_network(data: bytes, card: ModelCard, device: torch.device) -> torch.jit.ScriptModule:
     """Give the network in bytes that `read_model` has read; whoever calls this trusts its code.
 
+    It is float32, however its weights are stored.
+
     Raises
     ------
     ModelError
@@ -157,16 +160,24 @@ def open_network(data: bytes, card: ModelCard, device: torch.device) -> torch.ji
             got=f"{parameters} parameters",
             wanted=f"{card.parameters}",
         )
-    return network.eval()
+    return network.float().eval()
 
 
-def save_model(network: torch.nn.Module, card: ModelCard, card_path: Path) -> ModelCard:
+def save_model(
+    network: torch.nn.Module, card: ModelCard, card_path: Path, *, half: bool = False
+) -> ModelCard:
     """Export a network to TorchScript beside its card, and give the card with its hash.
 
-    The weights are in place before the card that names their hash.
+    The weights are in place before the card that names their hash. With ``half`` its matrices are
+    stored as float16, in half the bytes, and rounded to 11 bits thereby.
     """
     import torch
 
+    if half:
+        network = copy.deepcopy(network)
+        for weight in network.parameters():
+            if weight.ndim > 1:  # the rest is small, and statistics may be too small for float16
+                weight.data = weight.data.half()
     weights = card_path.with_suffix(".pt")
     with replaced(weights) as temporary, quiet_torchscript():
         torch.jit.save(torch.jit.script(network.eval()), str(temporary))

@@ -70,6 +70,7 @@ class SongReport:
     channels: int | None = None
     samples: int | None = None
     device: str | None = None
+    precision: str | None = None
     segment_seconds: float | None = None
     seconds: float = 0.0
     gain_db: float = 0.0
@@ -87,7 +88,7 @@ class BatchReport:
     ----------
     version:
         Of stemsplit.
-    model, device:
+    model, device, precision:
         What it was done with; None when it did not come to that.
     settings:
         The options.
@@ -103,6 +104,7 @@ class BatchReport:
     settings: dict[str, Any]
     songs: Sequence[SongReport] = ()
     error: Failure | None = None
+    precision: str | None = None
 
     def count(self, status: str) -> int:
         """Count the songs of a status."""

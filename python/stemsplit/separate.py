@@ -89,7 +89,7 @@ class Separator:
         CPU threads of network and transforms, for this process; None for all cores.
     precision:
         Of the network's arithmetic: ``auto``, ``float32`` or ``half`` (float16 on CUDA, bfloat16
-        on the CPU). ``auto`` is ``half`` on CUDA, ``float32`` on the CPU.
+        on the CPU); see `stemsplit.infer.choose_precision`.
     trusted_sha256:
         SHA-256 of the weights, for a model that is neither packaged nor accepted: it is code, and
         the caller vouches for it.
@@ -133,6 +133,11 @@ class Separator:
         return self.card.name
 
     @property
+    def precision(self) -> str:
+        """Of the network's arithmetic: ``float32``, ``bfloat16`` or ``float16``."""
+        return self.predictor.precision
+
+    @property
     def parameters(self) -> int:
         """Trainable parameters of the model, all sources together."""
         return self.card.parameters
@@ -162,7 +167,8 @@ class Separator:
         soft:
             Masks by probability (True) or 0 and 1 (False); None for the model's own way.
         segment_seconds:
-            Song predicted at a time, s. It bounds memory and does not change the result.
+            Song predicted at a time, s. It bounds memory and changes the result by no more than
+            the rounding of the network's arithmetic.
         on_progress:
             Called after every segment.
 

@@ -43,8 +43,8 @@ class FileResult:
         The output folder.
     sample_rate, channels, samples:
         Of the song and of every stem.
-    device:
-        Where the network ran.
+    device, precision:
+        Where the network ran, and in which arithmetic: ``float32``, ``bfloat16`` or ``float16``.
     segment_seconds:
         Song predicted at a time, s.
     timings:
@@ -61,6 +61,7 @@ class FileResult:
     channels: int
     samples: int
     device: str
+    precision: str
     segment_seconds: float
     timings: dict[str, float] = field(default_factory=dict)
     clipped: dict[str, int] = field(default_factory=dict)
@@ -125,7 +126,11 @@ def separate_file(
     with AudioReader(source) as reader:
         if memory is not None:
             segment_seconds = memory.segment_seconds(
-                separator.predictor, reader.sample_rate, reader.channels, segment_seconds
+                separator.predictor,
+                reader.sample_rate,
+                reader.channels,
+                segment_seconds,
+                soft=soft,
             )
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
@@ -162,6 +167,7 @@ def separate_file(
                 channels=reader.channels,
                 samples=samples,
                 device=str(separator.device),
+                precision=separator.precision,
                 segment_seconds=segment_seconds,
                 timings=watch.seconds,
                 clipped=written.clipped,

@@ -129,4 +129,5 @@ def _print_profile(batch: Batch, report: BatchReport, *, to_stderr: bool) -> Non
 
     done = [song for song in report.songs if song.timings]
     if done:
-        print_profile(batch.setup, done, report.device, to_stderr=to_stderr)
+        where = f"{report.device} in {report.precision}"
+        print_profile(batch.setup, done, where, to_stderr=to_stderr)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_profile(
-    setup: Mapping[str, float], songs: Sequence[SongReport], device: str | None, *, to_stderr: bool
+    setup: Mapping[str, float], songs: Sequence[SongReport], where: str, *, to_stderr: bool
 ) -> None:
     """Print the table on stdout, or on stderr where something else has stdout.
 
@@ -27,8 +27,8 @@ def print_profile(
         Seconds of what came before the first song, by name.
     songs:
         What became of each song that is done; equal stages are added up.
-    device:
-        Where the network ran.
+    where:
+        The network ran, and in which arithmetic.
     """
     total = time.perf_counter() - STARTED
     audio = sum((song.samples or 0) / (song.sample_rate or 1) for song in songs)
@@ -37,7 +37,7 @@ def print_profile(
         for stage, seconds in song.timings.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
     segments = sorted({f"{song.segment_seconds:g}" for song in songs})
-    table = Table(title=f"{audio:.1f} s of audio on {device}, {'/'.join(segments)} s at a time")
+    table = Table(title=f"{audio:.1f} s of audio on {where}, {'/'.join(segments)} s at a time")
     table.add_column("stage")
     for heading in ("seconds", "of the total", "× real time"):
         table.add_column(heading, justify="right")

@@ -1,0 +1,83 @@
+"""The network's arithmetic: which one is chosen, and how little it changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import StemMaker
+from stemsplit import infer
+from stemsplit.config import SOURCES
+from stemsplit.models import find_card, read_card
+from stemsplit.separate import Separator
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+# A share of the mixture's norm. One rounding to 8 bits is 2**-9 = 0.002 at the most, and some
+# twenty layers add theirs up like noise: 0.002 * sqrt(20) = 0.009 of a logit; masks move less.
+ROUNDING = 0.01
+
+
+@pytest.fixture
+def song(make_stems: StemMaker) -> np.ndarray:
+    return np.sum(list(make_stems(6.0).values()), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "model", "native", "wanted"),
+    [
+        ("auto", CPU, "base", True, torch.bfloat16),
+        ("auto", CPU, "tiny", True, torch.bfloat16),
+        ("auto", CPU, "paper", True, torch.float32),
+        ("auto", CPU, "base", False, torch.float32),
+        ("half", CPU, "base", False, torch.bfloat16),
+        ("half", CPU, "paper", False, torch.bfloat16),
+        ("float32", CPU, "base", True, torch.float32),
+        ("auto", CUDA, "paper", False, torch.float16),
+        ("half", CUDA, "base", True, torch.float16),
+        ("float32", CUDA, "base", True, torch.float32),
+    ],
+)
+def test_the_choice(
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    device: torch.device,
+    model: str,
+    native: bool,
+    wanted: torch.dtype,
+) -> None:
+    monkeypatch.setattr(infer, "_multiplies_bfloat16", lambda: native)
+    card = read_card(find_card(model))
+    assert infer.choose_precision(precision, device, card) == wanted
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "native"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)],
+)
+def test_what_the_processor_says(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert infer._multiplies_bfloat16() is native
+
+
+def test_a_torch_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not infer._multiplies_bfloat16()
+
+
+@pytest.mark.parametrize("model", ["base", "tiny"])
+def test_half_moves_the_stems_by_its_rounding(model: str, song: np.ndarray) -> None:
+    """Also with other segments, on whose length the order of additions depends."""
+    full = Separator(model, "cpu", precision="float32")
+    half = Separator(model, "cpu", precision="half")
+    assert (full.precision, half.precision) == ("float32", "bfloat16")
+    wanted = full.separate(song, 44_100).stems
+    for segment in (60.0, 1.5, 2.3):
+        stems = half.separate(song, 44_100, segment_seconds=segment).stems
+        for source in SOURCES:
+            error = np.linalg.norm(stems[source] - wanted[source])
+            assert error < ROUNDING * np.linalg.norm(song)
+        # The masks' shares are taken in float32, so what is lost here is found there.
+        assert np.abs(sum(stems.values()) - song).max() < 1e-6
