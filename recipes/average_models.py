@@ -1,14 +1,11 @@
 """Averages the weights of two trainings of the compact network, one begun from the other.
 
-    python recipes/average_models.py EARLIER.json LATER.json --share 0.7 --temperature 1.1 \
-        -o run/base.json
+    python recipes/average_models.py EARLIER.json LATER.json --share 0.7 -o run/base.json
 
 gives the later one's weights the share and the earlier one's the rest, and a card that says so.
 While both lie in one valley of the loss, a point between them serves songs they have not heard a
 little better than either (Wortsman et al., "Model soups", ICML 2022; "Robust fine-tuning of
 zero-shot models", CVPR 2022). An earlier, smaller network is grown first, as ``--start`` does.
-Masks of songs that were not heard are surer than they are right: the logits are divided by the
-temperature (Guo et al., "On calibration of modern neural networks", ICML 2017).
 """
 
 from __future__ import annotations
@@ -31,9 +28,7 @@ def size_of(card: ModelCard) -> UNetSize:
     return UNetSize(**{name: tuple(v) if isinstance(v, list) else v for name, v in size.items()})
 
 
-def averaged(
-    earlier: Path, later: Path, share: float, temperature: float = 1.0
-) -> tuple[BandUNet, ModelCard]:
+def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:
     """Give the average of two models and its card, without the figures of either."""
     cpu = torch.device("cpu")
     (first, small), (card, large) = (
@@ -48,14 +43,7 @@ def averaged(
         for name, value in network.state_dict().items():
             if value.dtype.is_floating_point:
                 value.lerp_(others[name], 1 - share)
-        for weight in network.end.parameters():
-            weight /= temperature
-    note = {
-        "earlier": first.sha256,
-        "later": card.sha256,
-        "share": share,
-        "temperature": temperature,
-    }
+    note = {"earlier": first.sha256, "later": card.sha256, "share": share}
     facts = {**card.training, "averaged": note}
     return network, dataclasses.replace(card, training=facts, validation={})
 
@@ -66,12 +54,9 @@ def main() -> None:
     parser.add_argument("earlier", type=Path)
     parser.add_argument("later", type=Path)
     parser.add_argument("--share", type=float, required=True, help="of the later one")
-    parser.add_argument("--temperature", type=float, default=1.0, help="above 1: softer masks")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
-    network, card = averaged(
-        arguments.earlier, arguments.later, arguments.share, arguments.temperature
-    )
+    network, card = averaged(arguments.earlier, arguments.later, arguments.share)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 

@@ -56,12 +56,11 @@ def test_a_smaller_or_other_network_is_refused() -> None:
 def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: Path) -> None:
     script = Path(__file__).parent.parent / "recipes" / "average_models.py"
     tiny, base = find_card("tiny"), find_card("base")
-    for share, temperature in (("0", "1"), ("0.75", "1.25")):
-        options = ["--share", share, "--temperature", temperature, "-o", tmp_path / "a.json"]
-        subprocess.run([sys.executable, script, tiny, base, *options], check=True)
+    for share in ("0", "0.75"):
+        command = [sys.executable, script, tiny, base, "--share", share, "-o", tmp_path / "a.json"]
+        subprocess.run(command, check=True)
         card = read_card(tmp_path / "a.json")
         assert card.training["averaged"]["share"] == float(share)
-        assert card.training["averaged"]["temperature"] == float(temperature)
         states = [
             load_network(path, torch.device("cpu"), read_card(path).sha256)[1].state_dict()
             for path in (tiny, base, tmp_path / "a.json")
@@ -70,6 +69,3 @@ def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: P
         inside = tuple(slice(size) for size in small.shape)
         wanted = torch.lerp(small, large[inside], float(share))
         torch.testing.assert_close(got[inside], wanted)
-        small, large, got = (state["end.bias"] for state in states)
-        wanted = torch.lerp(small, large, float(share)) / float(temperature)
-        torch.testing.assert_close(got, wanted)
