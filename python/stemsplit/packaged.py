@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "15402d72a98b1b24d5f093b44a90c88479879cbf182951207caa544f766b51c9",
+    "base": "3cfecb1c1ec7b6a8e119016d180e12ff258756db83a6506b2b2502a273a66deb",
     "paper": "5472e215bc07100f6e30eb62daba547313dfd9fda61a76d233834a8e68509d3d",
     "tiny": "823c1e259b58479b979a14fb754dce84c19b9f3941caca1e305c138d3d527fab",
 }
