@@ -110,15 +110,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(contender: Contender, runs: list[Run]) -> dict[str, Any]:
-    """Join a contender's runs: medians, and the median of each stage."""
+    """Join a contender's runs: medians, and the median of each stage that all of them have.
+
+    Where stages overlap in time nothing is left for "everything else", and a run may lack it.
+    """
     stages = [contender.stages(done.output) for done in runs]
+    common = [name for name in stages[0] if all(name in one for one in stages)]
     return {
         "audio_seconds": contender.seconds,
         "seconds": statistics.median(done.seconds for done in runs),
         "all_seconds": [done.seconds for done in runs],
         "cpu_seconds": statistics.median(done.cpu_seconds for done in runs),
         "peak_bytes": max(done.peak_bytes for done in runs),
-        "stages": {name: statistics.median(s[name] for s in stages) for name in stages[0]},
+        "stages": {name: statistics.median(s[name] for s in stages) for name in common},
     }
 
 
