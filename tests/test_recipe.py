@@ -62,6 +62,7 @@ def test_bad_changes_are_refused(change: str) -> None:
         ("[[data]]\npath = 3", "data.*wanted str"),
         ("[[data]]\nweight = 1.0", "bad .*data.*path"),
         ('[[data]]\npath = "x"\nweight = 0.0', "bad weight"),
+        ('[[data]]\npath = "x"\nbacking = true\ncoherent = false', "backing = true"),
         ('architecture = "transformer"', "paper or band-unet"),
         ("data = 3", "bad data"),
     ],

@@ -28,13 +28,14 @@ def test_an_example_depends_on_its_seed_alone(stored: list[StoredTrack]) -> None
     one, other = Remixer(stored, 8192), Remixer(stored, 8192)
     other.example((0, 1))
     for index in range(4):
-        np.testing.assert_array_equal(one.example((7, index)), other.example((7, index)))
-    assert not np.array_equal(one.example((7, 0)), one.example((7, 1)))
+        first, second = one.example((7, index)), other.example((7, index))
+        np.testing.assert_array_equal(first.stems, second.stems)
+    assert not np.array_equal(one.example((7, 0)).stems, one.example((7, 1)).stems)
 
 
 def test_examples_have_four_sounding_stems_most_of_the_time(stored: list[StoredTrack]) -> None:
     remixer = Remixer(stored, 22050)
-    examples = np.stack([remixer.example((1, index)) for index in range(40)])
+    examples = np.stack([remixer.example((1, index)).stems for index in range(40)])
     assert examples.shape == (40, 4, 2, 22050)
     sounding = np.square(examples).mean(axis=(2, 3)) > 1e-8
     assert 0.85 < sounding.mean() < 1  # a tenth of the stems of half the examples is left out
@@ -42,7 +43,7 @@ def test_examples_have_four_sounding_stems_most_of_the_time(stored: list[StoredT
 
 def test_levels_scatter_around_the_typical_ones(stored: list[StoredTrack]) -> None:
     remixer = Remixer(stored, 22050)
-    examples = [remixer.example((2, index)) for index in range(200)]
+    examples = [remixer.example((2, index)).stems for index in range(200)]
     levels = np.array([[active_level_db(stem, 44100) or np.nan for stem in e] for e in examples])
     # Two normal gains of 4 dB each: 5.7 dB together, 0.4 dB of it left in the mean of 200.
     np.testing.assert_allclose(np.nanmean(levels, axis=0), [-22, -24, -24, -23], atol=2)
@@ -68,10 +69,10 @@ def test_single_stems_are_drawn_only_into_mixes(
     songs = Remixer([*stored, singer], 4096, RemixSettings(coherent=1))
     for index in range(10):
         # The example is the one drawn without the singer: not even a draw is different.
-        wanted = Remixer(stored, 4096, RemixSettings(coherent=1)).example((index,))
-        np.testing.assert_array_equal(songs.example((index,)), wanted)
+        wanted = Remixer(stored, 4096, RemixSettings(coherent=1)).example((index,)).stems
+        np.testing.assert_array_equal(songs.example((index,)).stems, wanted)
     mixes = Remixer([*stored, singer], 4096, RemixSettings(coherent=0, absent=0))
-    assert all(mixes.example((index,)).any(axis=(1, 2)).all() for index in range(10))
+    assert all(mixes.example((index,)).stems.any(axis=(1, 2)).all() for index in range(10))
     with pytest.raises(InputError, match="coherent = 0"):
         Remixer([dataclasses.replace(track, coherent=False) for track in stored], 4096)
 
@@ -86,10 +87,48 @@ def test_borrowed_stems_replace_some_of_a_song(stored: list[StoredTrack]) -> Non
     for share, low, high in ((0.0, 1, 1), (0.3, 0.6, 0.9), (1.0, 0.2, 0.5)):
         remixer = Remixer([stored[0], *quiet], 4096, dataclasses.replace(plain, borrowed=share))
         sounding = [
-            remixer.example((index,)).any(axis=(1, 2)).sum() / sources for index in range(60)
+            remixer.example((index,)).stems.any(axis=(1, 2)).sum() / sources for index in range(60)
         ]
         # Two of three songs that could lend are silent: 1 - 2/3 of the share sounds.
         assert low <= np.mean(sounding) <= high
+
+
+def test_a_backing_is_heard_whole_and_under_a_voice(stored: list[StoredTrack]) -> None:
+    vocals, other = SOURCES.index("vocals"), SOURCES.index("other")
+    plain = RemixSettings(coherent=1, absent=0, borrowed=1, level_spread_db=0, gain_spread_db=0)
+    unsung = dataclasses.replace(stored[0].stems["drums"], level_db=-10.0)
+    backing = StoredTrack("b", stored[0].samples, 44100, {"other": unsung}, backing=True)
+    singers = [dataclasses.replace(track, weight=1e-9) for track in stored]
+    remixer = Remixer([backing, *singers], 4096, plain)
+    drawn = [remixer.example((index,)) for index in range(20)]
+    assert not any(example.split for example in drawn)
+    sounding = np.array([example.stems.any(axis=(1, 2)) for example in drawn])
+    assert sounding[:, [vocals, other]].all()
+    assert not np.delete(sounding, [vocals, other], axis=1).any()
+    # What is lent is never a backing: without the songs nothing has vocals, drums or bass.
+    heavy = dataclasses.replace(backing, weight=1e9)
+    mixes = Remixer([heavy, *stored], 4096, RemixSettings(coherent=0))
+    assert all(mixes.example((index,)).split for index in range(20))
+    with pytest.raises(InputError, match="no training track has vocals"):
+        Remixer([backing], 4096)
+    with pytest.raises(InputError, match="nothing sounds in the backing b"):
+        Remixer([dataclasses.replace(backing, stems={}), *stored], 4096)
+
+
+def test_a_backing_may_have_a_voice_of_its_own(stored: list[StoredTrack]) -> None:
+    own = dataclasses.replace(
+        stored[0], stems={name: stored[0].stems[name] for name in ("vocals", "other")}
+    )
+    silent = [dataclasses.replace(t, stems=_silenced(t), coherent=False) for t in stored[1:]]
+    settings = RemixSettings(coherent=1, absent=0, level_spread_db=0, gain_spread_db=0)
+    remixer = Remixer([dataclasses.replace(own, backing=True), *silent], 22050, settings)
+    levels = []
+    for index in range(20):
+        stems = remixer.example((index,)).stems
+        levels.append([active_level_db(stems[i], 44100) for i in range(len(SOURCES))])
+        assert stems[SOURCES.index("vocals")].any()
+    # The backing is as loud as drums, bass and other together; the excerpt differs from the whole.
+    assert np.mean([level[SOURCES.index("other")] for level in levels]) == pytest.approx(-19, abs=1)
 
 
 def _silenced(track: StoredTrack) -> dict[str, StoredStem]:
@@ -103,7 +142,7 @@ def test_varispeed_changes_the_pitch(stored: list[StoredTrack]) -> None:
     bass = SOURCES.index("bass")
     peaks = set()
     for index in range(12):
-        heard = remixer.example((0, index))[bass, 0]
+        heard = remixer.example((0, index)).stems[bass, 0]
         if heard.any():
             spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)), 1 << 18))
             peaks.add(round(float(np.argmax(spectrum)) * 44_100 / (1 << 18), 1))
@@ -125,15 +164,15 @@ def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker
     tracks = store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
     dry = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
     bass, other = SOURCES.index("bass"), SOURCES.index("other")
-    plain = Remixer(tracks, 8192, dry).example((0,))
-    placed = Remixer(tracks, 8192, dataclasses.replace(dry, pan=1)).example((0,))
+    plain = Remixer(tracks, 8192, dry).example((0,)).stems
+    placed = Remixer(tracks, 8192, dataclasses.replace(dry, pan=1)).example((0,)).stems
     np.testing.assert_array_equal(plain[other], placed[other], "a stem in stereo stays")
     np.testing.assert_array_equal(plain[bass, 0], plain[bass, 1])
     assert not np.array_equal(placed[bass, 0], placed[bass, 1])
     # Panning keeps the power of the two channels together; 16 bits and float32 round it.
     power = np.square(plain[bass]).sum(), np.square(placed[bass]).sum()
     assert power[0] == pytest.approx(power[1], rel=1e-4)
-    wet = Remixer(tracks, 8192, dataclasses.replace(dry, reverb=1)).example((0,))
+    wet = Remixer(tracks, 8192, dataclasses.replace(dry, reverb=1)).example((0,)).stems
     assert wet.shape == plain.shape
     assert not np.allclose(wet[other], plain[other])
     with pytest.raises(UsageError, match="bad pan"):
@@ -143,8 +182,8 @@ def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker
 def test_equalising_changes_the_tone_and_keeps_the_length(stored: list[StoredTrack]) -> None:
     plain = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
     changed = dataclasses.replace(plain, equalise_db=6)
-    one = Remixer(stored, 1 << 14, plain).example((3,))
-    other = Remixer(stored, 1 << 14, changed).example((3,))
+    one = Remixer(stored, 1 << 14, plain).example((3,)).stems
+    other = Remixer(stored, 1 << 14, changed).example((3,)).stems
     assert one.shape == other.shape
     gains = np.abs(np.fft.rfft(other[1, 0])) / np.abs(np.fft.rfft(one[1, 0]))  # drums: all bins
     gains_db = 20 * np.log10(gains[10:-10])

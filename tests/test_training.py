@@ -150,7 +150,14 @@ def test_a_killed_command_resumes_to_the_same_model(collection: Path, tmp_path: 
         assert torch.equal(one, other)
     assert card.training["training"]["steps"] == 6
     assert math.isfinite(card.validation["loss"])
-    assert card.data == [{"weight": 1.0, "coherent": True, "name": "train", "licence": "CC0"}]
+    (data,) = card.data
+    assert data == {
+        "weight": 1.0,
+        "coherent": True,
+        "backing": False,
+        "name": "train",
+        "licence": "CC0",
+    }
     with (tmp_path / "killed" / "log.csv").open(newline="") as file:
         assert {row["step"] for row in csv.DictReader(file)} >= {"5", "6"}
 

@@ -14,12 +14,15 @@ from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
 from stemsplit.material import StoredTrack, read_stems
-from stemsplit.remix import Remixer, RemixSettings
+from stemsplit.remix import Example, Remixer, RemixSettings
 from stemsplit.training import Validation
 from stemsplit.unet import BandUNet, UNetSize
 
 _FLOOR = 1e-2  # of the mixture's energy: how quiet an error has to be to count no more
 _LOUDNESS = 1e-7  # of a full-scale sine's magnitude, squared: below it a band is silence
+# How much a stem's error counts. Masks sum to 1: the error of the vocals is that of the rest too.
+_SPLIT = (1.0, 1.0, 1.0, 1.0)
+_UNSPLIT = tuple(2.0 if source == "vocals" else 0.0 for source in SOURCES)
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,10 @@ class BandTask:
 
     A batch is: features (batch, frames, 4, bands), and by band the energies of the stems, their
     products with the mixture (both batch, stems, 2 channels, frames, bands), and the mixture's
-    energies (batch, 2, frames, bands), all float32. With the mask constant in a band, the
-    error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step needs no bins.
+    energies (batch, 2, frames, bands); at last how much the error of each stem counts (batch,
+    stems): that of the vocals alone where nobody split the rest. All are float32. With the mask
+    constant in a band, the error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step
+    needs no bins.
     """
 
     architecture = "band-unet"
@@ -109,7 +114,7 @@ class BandTask:
         """Make a part of a step's batch; it depends on the seed, the step and the part alone."""
         first = part * self.settings.batch_size
         examples = [
-            self._measured(self._remixer.example((self._seed, step, first + index)))
+            self._taught(self._remixer.example((self._seed, step, first + index)))
             for index in range(self.settings.batch_size)
         ]
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
@@ -122,14 +127,14 @@ class BandTask:
         one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
         made of, which lets quiet stems count as much as loud ones.
         """
-        features, energy, product, mixture = batch
+        features, energy, product, mixture, counts = batch
         masks = cast(BandUNet, network).masks(features)
         error = _error(masks, energy, product, mixture)
-        magnitude = error.add(_LOUDNESS).sqrt().sum((1, 2, 3, 4))
+        magnitude = (error.add(_LOUDNESS).sqrt().sum((2, 3, 4)) * counts).sum(1)
         share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
         floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
         ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
-        return share.mean() + self.settings.ratio_weight * ratio.log().mean()
+        return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
 
     def validate(self, network: nn.Module) -> Validation | None:
         """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
@@ -176,6 +181,10 @@ class BandTask:
     def finished(self, network: nn.Module) -> nn.Module:
         """Give the network to export."""
         return network
+
+    def _taught(self, example: Example) -> tuple[np.ndarray, ...]:
+        counts = np.array(_SPLIT if example.split else _UNSPLIT, np.float32)
+        return (*self._measured(example.stems), counts)
 
     def _measured(self, stems: np.ndarray) -> tuple[np.ndarray, ...]:
         """Transform stems, float32 (stems, 2, samples), and measure them by band."""

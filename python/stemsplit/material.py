@@ -52,7 +52,8 @@ class StoredTrack:
     """A track of the store: its stems by source (absent ones left out), length and rate.
 
     ``weight`` says how often it is drawn, relative to others of its length; ``coherent`` whether
-    it may stand for a whole song, or only lends stems to mixes of songs.
+    it may stand for a whole song, or only lends stems to mixes of songs; ``backing`` whether its
+    ``other`` is all of the song but the voice, drums and bass among it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class StoredTrack:
     stems: dict[str, StoredStem]
     weight: float = 1.0
     coherent: bool = True
+    backing: bool = False
 
 
 def store_tracks(

@@ -87,6 +87,12 @@ class PaperTask:
         hop, n_fft = settings.hop_length, settings.n_fft
         # Half a frame more on each side, so that no predicted frame sees the STFT's padding.
         self._margin = -(-n_fft // 2 // hop)
+        if any(track.backing for track in tracks):
+            raise UsageError(
+                "the paper's networks need every stem",
+                got="a collection with backing = true",
+                remedy='leave it out, or train a "band-unet"',
+            )
         columns = settings.frames + 2 * paper.CONTEXT_FRAMES + 2 * self._margin
         self._remixer = Remixer(tracks, (columns - 1) * hop, remix)
 
@@ -159,7 +165,7 @@ class PaperTask:
         return cast(TrainingPaperNetwork, network).fold()
 
     def _example(self, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes, targets = self._pair(self._remixer.example(seed))
+        magnitudes, targets = self._pair(self._remixer.example(seed).stems)
         magnitudes = magnitudes[self._margin : len(magnitudes) - self._margin]
         edge = self._margin + paper.CONTEXT_FRAMES
         return magnitudes, targets[:, edge : targets.shape[1] - edge]

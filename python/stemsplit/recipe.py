@@ -46,6 +46,9 @@ class DataSource:
     coherent:
         Whether its tracks are whole songs; false for ones of single stems, which then only lend
         them to mixes of songs.
+    backing:
+        Whether the ``other`` of its tracks is all of a song but the voice, which nobody split. They
+        teach to tell vocals from the rest, over a voice of their own or of another song.
     name, licence:
         For the model's card.
     """
@@ -53,12 +56,15 @@ class DataSource:
     path: str
     weight: float = 1.0
     coherent: bool = True
+    backing: bool = False
     name: str = ""
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
             raise UsageError("bad weight", got=self.weight, wanted="more than 0")
+        if self.backing and not self.coherent:
+            raise UsageError("backing = true with coherent = false", remedy="leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -219,7 +225,9 @@ def stored(
 
     tracks = store_tracks([track for track, _ in found], store, step)
     drawn = [
-        dataclasses.replace(track, weight=source.weight, coherent=source.coherent)
+        dataclasses.replace(
+            track, weight=source.weight, coherent=source.coherent, backing=source.backing
+        )
         for track, (_, source) in zip(tracks, found, strict=True)
     ]
     return drawn, store_tracks(held, store, step)

@@ -17,6 +17,8 @@ from stemsplit.material import ACTIVE_DB, StoredTrack
 
 # Mean levels of MUSDB18's stems, RMS in dB of full scale, in the order of SOURCES.
 _TYPICAL_DB = (-22.0, -24.0, -24.0, -23.0)
+_BACKING_DB = -19.0  # and of the sum of its drums, bass and other
+_VOCALS, _OTHER = SOURCES.index("vocals"), SOURCES.index("other")
 _EXCERPT_TRIES = 8
 
 
@@ -69,12 +71,30 @@ class RemixSettings:
             raise UsageError("bad varispeed", got=self.varispeed, wanted="0 to 0.5")
 
 
+@dataclass(frozen=True)
+class Example:
+    """A mixture to learn from.
+
+    Attributes
+    ----------
+    stems:
+        float32 (4 stems, 2 channels, samples), in the order of `SOURCES`.
+    split:
+        False where ``other`` is the voice's whole backing, drums and bass among it.
+    """
+
+    stems: npt.NDArray[np.float32]
+    split: bool
+
+
 class Remixer:
     """Draws training examples: four stems of one moment of a song, or of four songs.
 
     Every stem is brought to the typical level of its source, with a spread. Songs are drawn in
     proportion to their weight times the square root of their length, and moments in which the
     stem sounds are preferred. An example depends on its seed alone, never on what was drawn before.
+    Tracks that are a voice's backing lend nothing; drawn as songs they get a voice of another song
+    where they have none of their own.
 
     Parameters
     ----------
@@ -88,7 +108,8 @@ class Remixer:
     Raises
     ------
     InputError
-        No track has one of the sources, or none is a song and examples of one are wanted.
+        No track has one of the sources, none is a song and examples of one are wanted, or a
+        backing is silent.
     """
 
     def __init__(
@@ -97,12 +118,20 @@ class Remixer:
         self.samples = samples
         self.settings = settings or RemixSettings()
         self._by_source = {
-            source: [track for track in tracks if source in track.stems] for source in SOURCES
+            source: [track for track in tracks if source in track.stems and not track.backing]
+            for source in SOURCES
         }
         for source, having in self._by_source.items():
             if not having:
                 raise InputError(
                     f"no training track has {source}", wanted="at least one track of every source"
+                )
+        for track in tracks:
+            if track.backing and SOURCES[_OTHER] not in track.stems:
+                raise InputError(
+                    f"nothing sounds in the backing {track.name}",
+                    wanted=f"a stem {SOURCES[_OTHER]} with all but the voice",
+                    remedy="remove the track from its collection",
                 )
         self._songs = [track for track in tracks if track.coherent]
         if self.settings.coherent and not self._songs:
@@ -111,16 +140,27 @@ class Remixer:
                 remedy="set coherent = 0 in [remix], or leave it true for one of [[data]]",
             )
 
-    def example(self, seed: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Draw an example: float32 (4 stems, 2 channels, samples), in the order of `SOURCES`."""
+    def example(self, seed: tuple[int, ...]) -> Example:
+        """Draw an example."""
         rng = np.random.default_rng(seed)
+        whole = _draw(self._songs, rng) if rng.random() < self.settings.coherent else None
+        if whole is not None and whole.backing:
+            stems, split = self._sung_over(whole, rng), False
+        else:
+            stems, split = self._mixed(whole, rng), True
+        stems *= np.float32(10 ** (rng.normal(0, self.settings.gain_spread_db) / 20))
+        return Example(stems, split)
+
+    def _mixed(
+        self, whole: StoredTrack | None, rng: np.random.Generator
+    ) -> npt.NDArray[np.float32]:
+        """Draw four stems, those of a song or of several: float32 (4, 2, samples)."""
         settings = self.settings
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
         song = None
-        if rng.random() < settings.coherent:
-            track = _draw(self._songs, rng)
+        if whole is not None:
             speed = self._speed(rng)
-            song = (track, self._moment(track, str(rng.choice(sorted(track.stems))), rng), speed)
+            song = (whole, self._moment(whole, str(rng.choice(sorted(whole.stems))), rng), speed)
         for index, source in enumerate(SOURCES):
             # What is off draws nothing, so that recipes without it draw as before.
             borrowed = settings.borrowed and rng.random() < settings.borrowed
@@ -133,7 +173,20 @@ class Remixer:
                 track, start, speed = song
             if source in track.stems:
                 stems[index] = self._augmented(track, index, start, speed, rng)
-        stems *= np.float32(10 ** (rng.normal(0, settings.gain_spread_db) / 20))
+        return stems
+
+    def _sung_over(self, backing: StoredTrack, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """Draw a backing, and its own voice or another's: float32 (4, 2, samples)."""
+        stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
+        start, speed = self._moment(backing, SOURCES[_OTHER], rng), self._speed(rng)
+        stems[_OTHER] = self._augmented(backing, _OTHER, start, speed, rng)
+        voice = backing
+        if SOURCES[_VOCALS] not in backing.stems:
+            if rng.random() < self.settings.absent:
+                return stems
+            voice = _draw(self._by_source[SOURCES[_VOCALS]], rng)
+            start, speed = self._moment(voice, SOURCES[_VOCALS], rng), self._speed(rng)
+        stems[_VOCALS] = self._augmented(voice, _VOCALS, start, speed, rng)
         return stems
 
     def _speed(self, rng: np.random.Generator) -> float:
@@ -157,7 +210,8 @@ class Remixer:
         stem = track.stems[SOURCES[index]]
         gain_db = rng.normal(0, self.settings.level_spread_db)
         if stem.level_db is not None:
-            gain_db += _TYPICAL_DB[index] - stem.level_db
+            typical = _BACKING_DB if track.backing and index == _OTHER else _TYPICAL_DB[index]
+            gain_db += typical - stem.level_db
         swap, flip = rng.random(2) < (self.settings.swap, self.settings.flip)
         audio = stem.read(start, math.ceil(self.samples * speed))
         if speed != 1:

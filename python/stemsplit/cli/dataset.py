@@ -10,6 +10,7 @@ import typer
 
 from stemsplit.config import SOURCES
 from stemsplit.errors import PARTIAL_BATCH, UsageError
+from stemsplit.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from stemsplit.making.collection import Job
@@ -30,6 +31,10 @@ _Output = Annotated[
 _Seconds = Annotated[
     float | None, typer.Option("--seconds", help="The longest track; whole songs by default.")
 ]
+_Recordings = Annotated[
+    list[Path], typer.Argument(metavar="RECORDING...", help="Audio files and folders of them.")
+]
+_Pieces = Annotated[float | None, typer.Option("--seconds", help="Cut into tracks of this length.")]
 _Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", min=1, help="Make N tracks, drawn at random."),
@@ -127,30 +132,105 @@ def sing(
 
 @dataset.command()
 def channel(
-    recordings: Annotated[
-        list[Path],
-        typer.Argument(metavar="RECORDING...", help="Audio files and folders of them."),
-    ],
+    recordings: _Recordings,
     output: _Output,
     number: Annotated[
         int, typer.Option("--channel", metavar="N", min=1, help="The channel, counted from 1.")
     ],
     stem: Annotated[str, typer.Option("--stem", metavar="NAME", help="What it holds.")] = "vocals",
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", help="Cut into tracks of this length.")
+    backing: Annotated[
+        int | None,
+        typer.Option(
+            "--backing", metavar="N", min=1, help="The channel of its backing, which becomes other."
+        ),
     ] = None,
+    seconds: _Pieces = None,
     limit: _Limit = None,
     seed: _Seed = 0,
     audio_format: _Format = TrackFormat.flac,
     quiet: _Quiet = False,
 ) -> int:
-    """Take one channel of recordings for tracks of one stem: the voice of karaoke pairs."""
-    if stem not in SOURCES:
-        raise UsageError("bad --stem", got=stem, wanted=", ".join(SOURCES))
+    """Take one channel of recordings for tracks of one stem: the voice of karaoke pairs.
+
+    With --backing also the other channel, which goes whole to other: for collections that the
+    recipe says backing = true of.
+    """
+    source = _source(stem)
+    if backing is not None and stem != "vocals":
+        raise UsageError("--backing is a voice's", got=f"--stem {stem}", wanted="--stem vocals")
     from stemsplit.making.channel import channel_jobs
 
-    jobs = channel_jobs(recordings, number, stem, seconds)
+    jobs = channel_jobs(recordings, number, source, seconds, backing)
     return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+@dataset.command()
+def whole(
+    recordings: _Recordings,
+    output: _Output,
+    stem: Annotated[str, typer.Option("--stem", metavar="NAME", help="What they hold.")] = "other",
+    seconds: _Pieces = None,
+    limit: _Limit = None,
+    seed: _Seed = 0,
+    audio_format: _Format = TrackFormat.flac,
+    quiet: _Quiet = False,
+) -> int:
+    """Take whole recordings for tracks of one stem.
+
+    Songs in which nobody sings, as other, are a collection that the recipe says backing = true of.
+    """
+    from stemsplit.making.channel import whole_jobs
+
+    jobs = whole_jobs(recordings, _source(stem), seconds)
+    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+@dataset.command()
+def solos(
+    recordings: _Recordings,
+    output: _Output,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="What listens.")
+    ] = DEFAULT_MODEL,
+    below: Annotated[
+        float,
+        typer.Option("--below", metavar="DB", help="How quiet all other stems are to be."),
+    ] = 15.0,
+    at_least: Annotated[
+        float, typer.Option("--at-least", metavar="SECONDS", help="The shortest stretch.")
+    ] = 6.0,
+    instrumental: Annotated[
+        bool,
+        typer.Option(
+            "--instrumental", help="Nobody sings: what the model hears as vocals is other."
+        ),
+    ] = False,
+    limit: _Limit = None,
+    seed: _Seed = 0,
+    audio_format: _Format = TrackFormat.flac,
+    quiet: _Quiet = False,
+) -> int:
+    """Cut out of songs where one stem plays alone, as a model hears it.
+
+    Each song becomes a track of one stem, or several; they have the song itself, not what the
+    model makes of it.
+    """
+    from stemsplit.making.collection import SAMPLE_RATE
+    from stemsplit.making.solos import SoloSettings, solo_jobs
+    from stemsplit.separate import Separator
+
+    settings = SoloSettings(below_db=below, seconds=at_least, instrumental=instrumental)
+    separator = Separator(model)
+    jobs = solo_jobs(
+        recordings, lambda audio: separator.separate(audio, SAMPLE_RATE).stems, settings
+    )
+    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+
+
+def _source(stem: str) -> str:
+    if stem not in SOURCES:
+        raise UsageError("bad --stem", got=stem, wanted=", ".join(SOURCES))
+    return stem
 
 
 def _make(

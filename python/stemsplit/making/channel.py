@@ -1,9 +1,9 @@
-"""Takes one channel of recordings for a stem, such as the voice of a karaoke pair."""
+"""Takes recordings for a stem, whole or one channel: instrumentals, the voice of a karaoke pair."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +17,11 @@ from stemsplit.making.voices import read_channels
 
 
 def channel_jobs(
-    paths: Iterable[Path], channel: int, source: str, seconds: float | None
+    paths: Iterable[Path],
+    channel: int,
+    source: str,
+    seconds: float | None,
+    backing: int | None = None,
 ) -> list[Job]:
     """Give jobs that make tracks of one stem, which is mono, from a channel of recordings.
 
@@ -32,6 +36,9 @@ def channel_jobs(
     seconds:
         Cut longer recordings into pieces of this length, each a track; None: leave them whole.
         What is left at the end is a piece if it is at least half as long.
+    backing:
+        The channel of all that accompanies it, which becomes ``other``: for a collection with
+        ``backing = true`` in the recipe.
 
     Raises
     ------
@@ -40,28 +47,60 @@ def channel_jobs(
     UsageError
         A length that cannot be meant.
     """
+    if backing == channel:
+        raise UsageError("stem and backing are one channel", got=channel, wanted="two")
+    channels = {source: channel} | ({"other": backing} if backing is not None else {})
+    taken = {stem: slice(number - 1, number) for stem, number in channels.items()}
+
+    def fits(path: Path, there: int) -> None:
+        for number in channels.values():
+            if not 1 <= number <= there:
+                raise AudioError(f"no channel {number} in {path}", wanted=f"1 to {there}")
+
+    return _jobs(paths, taken, seconds, fits)
+
+
+def whole_jobs(paths: Iterable[Path], source: str, seconds: float | None) -> list[Job]:
+    """Give jobs that make tracks of one stem from recordings, mono or stereo, as they are.
+
+    Parameters and errors are those of `channel_jobs`.
+    """
+
+    def fits(path: Path, there: int) -> None:
+        if there > 2:
+            raise AudioError(f"too many channels in {path}", got=there, wanted="1 or 2")
+
+    return _jobs(paths, {source: slice(None)}, seconds, fits)
+
+
+def _jobs(
+    paths: Iterable[Path],
+    taken: Mapping[str, slice],
+    seconds: float | None,
+    fits: Callable[[Path, int], None],
+) -> list[Job]:
     if seconds is not None and not seconds > 0:
         raise UsageError("bad seconds", got=seconds, wanted="more than 0")
     jobs = []
-    for path, name in _recordings(paths):
-        length = _seconds_of(path, channel)
+    for path, name in find_recordings(paths):
+        length = _seconds_of(path, fits)
         pieces = 1 if seconds is None else max(1, math.floor(length / seconds + 0.5))
         for piece in range(pieces):
             named = name if pieces == 1 else f"{name}-{piece + 1:03d}"
             limit = None if pieces == 1 else seconds
-            jobs.append(_job(named, path, channel, source, piece, limit))
+            jobs.append(_job(named, path, taken, piece, limit))
     return jobs
 
 
 def _job(
-    name: str, path: Path, channel: int, source: str, piece: int, seconds: float | None
+    name: str, path: Path, taken: Mapping[str, slice], piece: int, seconds: float | None
 ) -> Job:
     def make(_: np.random.Generator) -> dict[str, Audio]:
-        audio = _resampled(path)[channel - 1 : channel]
+        audio = _resampled(path)
         if seconds is not None:
             length = round(seconds * SAMPLE_RATE)
             audio = audio[:, piece * length : (piece + 1) * length]
-        return {source: audio}
+        return {source: audio[channels] for source, channels in taken.items()}
 
     return Job(name, make)
 
@@ -71,7 +110,14 @@ def _resampled(path: Path) -> Audio:
     return read_channels(path)
 
 
-def _recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+def find_recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Give audio files, those of folders among them, each with the name of its track.
+
+    Raises
+    ------
+    InputError
+        A folder without audio files.
+    """
     found = []
     for path in paths:
         if path.is_dir():
@@ -84,10 +130,9 @@ def _recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     return found
 
 
-def _seconds_of(path: Path, channel: int) -> float:
+def _seconds_of(path: Path, fits: Callable[[Path, int], None]) -> float:
     with AudioReader(path) as reader:
-        if not 1 <= channel <= reader.channels:
-            raise AudioError(f"no channel {channel} in {path}", wanted=f"1 to {reader.channels}")
+        fits(path, reader.channels)
         samples = reader.frames
         if samples is None:
             samples = sum(block.shape[1] for block in reader.blocks(1 << 18))
