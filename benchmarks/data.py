@@ -6,14 +6,16 @@ One training on the base alone, one on the base with each further collection, an
 with each change of how examples are drawn, all from the same first weights and of as many steps:
 random ones, or with ``--start CARD`` those of a trained model, which has heard the base many times.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
-(``coherent = false`` in a recipe). The figure is the training's own validation: masks constant in a
-band, averaged weights, energy ratio over each song, their mean.
+(``coherent = false`` in a recipe); those of ``--add-backing`` are accompaniments that nobody split
+and teach vocals against the rest (``backing = true``). The figure is the training's own validation:
+masks constant in a band, averaged weights, energy ratio over each song, their mean.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +33,31 @@ from stemsplit.training import LoopSettings, Training
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)
 REMIX = RemixSettings(coherent=0.5, level_spread_db=3.0, varispeed=0.12, equalise_db=3.0)
+STARTED_SETTINGS = BandSettings(batch_size=3, frames=128, ratio_weight=2.0)
+STARTED_REMIX = RemixSettings(coherent=0.8, borrowed=0.25, varispeed=0.16, equalise_db=4.0, pan=0.3)
+"""Of trainings that go on with a model, as in the recipes of `base`."""
 REMIXING = {
     "without varispeed": {"varispeed": 0.0},
     "without random tone": {"equalise_db": 0.0},
     "80 % of examples coherent": {"coherent": 0.8},
-    "80 % coherent, a fifth of their stems borrowed": {"coherent": 0.8, "borrowed": 0.2},
+    "80 % coherent, a quarter of their stems borrowed": {"coherent": 0.8, "borrowed": 0.25},
+    "half of examples coherent": {"coherent": 0.5},
+    "all of examples coherent": {"coherent": 1.0},
+    "no stems borrowed": {"borrowed": 0.0},
+    "half the stems borrowed": {"borrowed": 0.5},
     "rooms for a third of the stems": {"reverb": 0.33},
-    "mono stems panned": {"pan": 1.0},
+    "no mono stems panned": {"pan": 0.0},
+    "all mono stems panned": {"pan": 1.0},
 }
-"""Changes of REMIX, each trained on the base alone."""
+"""Changes of how examples are drawn, each trained on the base alone; what changes nothing is left
+out."""
 LENGTHS = {
-    "half as many examples, twice as long": {"batch_size": 3, "frames": 128},
-    "a third as many, three times as long": {"batch_size": 2, "frames": 192},
+    "examples half as long, twice as many": 0.5,
+    "twice as long, half as many": 2.0,
+    "three times as long, a third as many": 3.0,
 }
-"""Changes of SETTINGS, which cost the same, each trained on the base alone."""
+"""Lengths of examples, which cost the same, each trained on the base alone, if they divide the
+batch."""
 SEED = 11
 
 
@@ -53,27 +66,27 @@ class Trial:
     """What one training has, and how."""
 
     tracks: list[StoredTrack]
-    remix: RemixSettings = REMIX
-    settings: BandSettings = SETTINGS
+    remix: RemixSettings
+    settings: BandSettings
 
 
 def trained(
-    trial: Trial, valid: list[StoredTrack], steps: int, start: Path | None
+    trial: Trial, valid: list[StoredTrack], arguments: argparse.Namespace
 ) -> dict[str, float]:
     """Train and give the validation's figure of each source, in dB."""
     task = BandTask(trial.settings, trial.tracks, valid, seed=SEED, remix=trial.remix)
     loop = LoopSettings(
-        steps=steps,
-        learning_rate=1e-3 if start else 5e-3,
+        steps=arguments.steps,
+        learning_rate=1e-3 if arguments.start else 5e-3,
         optimizer="muon",
         warmup=20,
         average=0.97,
-        validate_every=steps,
-        precision="bfloat16",
+        validate_every=arguments.steps,
+        precision=arguments.precision,
         seed=SEED,
     )
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(task, Path(folder), loop, start=start)
+        training = Training(task, Path(folder), loop, start=arguments.start)
         training.run()
     assert training.best is not None
     return training.best.figures["sdr"]
@@ -82,22 +95,47 @@ def trained(
 def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
     """Give the trainings by name."""
 
-    def stored(folder: Path, *, coherent: bool = True) -> list[StoredTrack]:
+    def stored(
+        folder: Path, weight: float, *, coherent: bool = True, backing: bool = False
+    ) -> list[StoredTrack]:
         tracks = store_tracks(find_tracks(folder), arguments.store)
-        share = arguments.weight
-        return [dataclasses.replace(t, weight=share, coherent=coherent) for t in tracks]
+        return [
+            dataclasses.replace(track, weight=weight, coherent=coherent, backing=backing)
+            for track in tracks
+        ]
 
-    base = [dataclasses.replace(t, weight=1.0) for t in stored(arguments.base)]
+    plain = Trial([], REMIX, SETTINGS)
+    if arguments.start:
+        plain = Trial([], STARTED_REMIX, STARTED_SETTINGS)
+    base = [track for folder in arguments.base for track in stored(folder, 1.0)]
+    share = arguments.weight
     found = {"the base alone": base}
-    found |= {f"and {folder.name}": base + stored(folder) for folder in arguments.add}
+    found |= {f"and {folder.name}": base + stored(folder, share) for folder in arguments.add}
     for folder in arguments.add_stems:
-        found[f"and {folder.name}, stems alone"] = base + stored(folder, coherent=False)
-    runs = {name: Trial(tracks) for name, tracks in found.items()}
+        found[f"and {folder.name}, stems alone"] = base + stored(folder, share, coherent=False)
+    for folder in arguments.add_backing:
+        found[f"and {folder.name}, as backing"] = base + stored(folder, share, backing=True)
+    runs = {name: dataclasses.replace(plain, tracks=tracks) for name, tracks in found.items()}
     if arguments.remixing:
-        for name, change in REMIXING.items():
-            runs[name] = Trial(base, remix=dataclasses.replace(REMIX, **change))
-        for name, change in LENGTHS.items():
-            runs[name] = Trial(base, settings=dataclasses.replace(SETTINGS, **change))
+        runs |= remixings(dataclasses.replace(plain, tracks=base))
+    return runs
+
+
+def remixings(plain: Trial) -> dict[str, Trial]:
+    """Give the trainings whose examples are drawn in another way."""
+    runs = {}
+    for name, change in REMIXING.items():
+        remix = dataclasses.replace(plain.remix, **change)
+        if remix != plain.remix:
+            runs[name] = dataclasses.replace(plain, remix=remix)
+    for name, factor in LENGTHS.items():
+        examples = plain.settings.batch_size / factor
+        frames = plain.settings.frames * factor
+        if examples.is_integer() and frames.is_integer():
+            settings = dataclasses.replace(
+                plain.settings, batch_size=int(examples), frames=int(frames)
+            )
+            runs[name] = dataclasses.replace(plain, settings=settings)
     return runs
 
 
@@ -115,33 +153,44 @@ def table(report: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--valid", type=Path, required=True)
-    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--base", type=Path, action="append", required=True)
     parser.add_argument("--add", type=Path, action="append", default=[])
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
+    parser.add_argument("--add-backing", type=Path, action="append", default=[])
     parser.add_argument("--remixing", action="store_true", help="also how examples are drawn")
-    parser.add_argument("--weight", type=float, default=0.5, help="of the songs of what is added")
+    parser.add_argument(
+        "--weight", type=float, default=0.5, help="of what is added, the base's is 1"
+    )
     parser.add_argument(
         "--start", type=Path, help="card of a model of the same size, to go on with"
     )
+    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--store", type=Path, default=Path("build/store"))
+    parser.add_argument(
+        "--rows", type=Path, help="keep what is measured, and go on with a run that was ended"
+    )
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
     runs = trials(arguments)
-    figures = {}
+    rows = arguments.rows
+    figures = json.loads(rows.read_text()) if rows is not None and rows.is_file() else {}
     for name, trial in runs.items():
-        figures[name] = trained(trial, valid, arguments.steps, arguments.start)
+        if name not in figures:
+            figures[name] = trained(trial, valid, arguments)
+            if rows is not None:
+                rows.write_text(json.dumps(figures))
         print(
             name, {source: round(value, 2) for source, value in figures[name].items()}, flush=True
         )
     report = {
         **machine(("stemsplit", "numpy", "torch")),
-        "base": arguments.base.name,
+        "base": [folder.name for folder in arguments.base],
         "steps": arguments.steps,
         "start": arguments.start.stem if arguments.start else None,
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
-        "figures": figures,
+        "figures": {name: figures[name] for name in runs},
     }
     publish(
         "data_start" if arguments.start else "data", report, table(report), keep=not arguments.print
