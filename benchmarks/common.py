@@ -62,7 +62,7 @@ def write_song(path: Path, seconds: int) -> None:
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
-    """Give the CPU, and the versions of Python and of those packages that are installed."""
+    """Give the CPU, what it can, and versions of Python and of the packages that are there."""
     versions = {}
     for package in packages:
         try:
@@ -71,6 +71,7 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
             continue
     return {
         "cpu": cpu_name(),
+        "instructions": instructions(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "versions": versions,
@@ -80,7 +81,19 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
 def machine_line(report: dict[str, Any]) -> str:
     """Render what `machine` gave."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    return f"{report['cpu']}, {report['cpus']} CPUs; Python {report['python']}, {versions}."
+    cpus = f"{report['cpus']} CPUs{report.get('instructions', '')}"
+    return f"{report['cpu']}, {cpus}; Python {report['python']}, {versions}."
+
+
+def instructions() -> str:
+    """Tell which of the instructions that matter most the CPU has, where the system says so."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return ""
+    named = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_bf16": "AMX"}
+    there = [name for flag, name in named.items() if flag in flags]
+    return f" with {', '.join(there)}" if there else ""
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
