@@ -16,6 +16,9 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+from stemsplit.dataset import find_tracks
+from stemsplit.material import StoredTrack, store_tracks
+
 # The same examples every time, and no verdict by the clock, which a busy machine fails.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -54,6 +57,16 @@ def _make_stems(
     return stems
 
 
+def write_folder(
+    folder: Path, stems: dict[str, Signal], suffix: str = ".wav", sample_rate: int = 44100
+) -> None:
+    """Write a track as a folder with a file for each stem."""
+    folder.mkdir(parents=True)
+    for name, audio in stems.items():
+        subtype = "FLOAT" if suffix == ".wav" else None
+        soundfile.write(folder / f"{name}{suffix}", audio.T, sample_rate, subtype=subtype)
+
+
 @contextmanager
 def binding_permissions() -> Iterator[None]:
     """Let permissions stop root as they stop everyone: this thread, and those it starts."""
@@ -90,6 +103,14 @@ def _no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def make_stems() -> StemMaker:
     """Give `_make_stems`."""
     return _make_stems
+
+
+@pytest.fixture
+def stored(tmp_path: Path, make_stems: StemMaker) -> list[StoredTrack]:
+    """Three songs of a second, in a store."""
+    for seed in range(3):
+        write_folder(tmp_path / "data" / f"song {seed}", make_stems(1.0, seed=seed))
+    return store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
 
 
 @pytest.fixture

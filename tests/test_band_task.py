@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import StemMaker
 from stemsplit.band_task import BandSettings, BandTask
 from stemsplit.config import SOURCES
-from stemsplit.dataset import find_tracks
 from stemsplit.errors import UsageError
-from stemsplit.material import StoredTrack, store_tracks
+from stemsplit.material import StoredTrack
 from stemsplit.paper_task import PaperSettings, PaperTask
 from stemsplit.remix import RemixSettings
 from stemsplit.unet import UNetSize
-from test_dataset import write_folder
 
 SETTINGS = BandSettings(batch_size=2, frames=16, size=UNetSize(widths=(4, 4, 4), dilations=(1,)))
 REST = [index for index, source in enumerate(SOURCES) if source != "vocals"]
-
-
-@pytest.fixture
-def tracks(tmp_path: Path, make_stems: StemMaker) -> list[StoredTrack]:
-    for seed in range(2):
-        write_folder(tmp_path / "data" / f"song {seed}", make_stems(1.0, seed=seed))
-    return store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
 
 
 def band_task(tracks: list[StoredTrack]) -> BandTask:
@@ -35,10 +24,10 @@ def band_task(tracks: list[StoredTrack]) -> BandTask:
     return BandTask(SETTINGS, tracks, [], seed=0, remix=remix)
 
 
-def test_who_plays_in_an_unsplit_backing_counts_for_nothing(tracks: list[StoredTrack]) -> None:
+def test_who_plays_in_an_unsplit_backing_counts_for_nothing(stored: list[StoredTrack]) -> None:
     """The vocals' error is all that counts, and counts for the rest's, which is the same."""
-    backings = [dataclasses.replace(track, backing=True, weight=1e9) for track in tracks]
-    task = band_task([*backings, *tracks])
+    backings = [dataclasses.replace(track, backing=True, weight=1e9) for track in stored]
+    task = band_task([*backings, *stored])
     network = task.first_network()
     features, energy, product, mixture, counts = task.batch(0)
     assert counts.tolist() == [[2.0, 0.0, 0.0, 0.0]] * 2
@@ -50,11 +39,11 @@ def test_who_plays_in_an_unsplit_backing_counts_for_nothing(tracks: list[StoredT
     assert split != loss
 
 
-def test_split_stems_count_alike(tracks: list[StoredTrack]) -> None:
-    assert band_task(tracks).batch(0)[-1].tolist() == [[1.0] * len(SOURCES)] * 2
+def test_split_stems_count_alike(stored: list[StoredTrack]) -> None:
+    assert band_task(stored).batch(0)[-1].tolist() == [[1.0] * len(SOURCES)] * 2
 
 
-def test_the_papers_networks_need_every_stem(tracks: list[StoredTrack]) -> None:
-    backings = [dataclasses.replace(track, backing=True) for track in tracks]
+def test_the_papers_networks_need_every_stem(stored: list[StoredTrack]) -> None:
+    backings = [dataclasses.replace(track, backing=True) for track in stored]
     with pytest.raises(UsageError, match="backing = true"):
-        PaperTask(PaperSettings(), [*backings, *tracks], [], seed=0)
+        PaperTask(PaperSettings(), [*backings, *stored], [], seed=0)

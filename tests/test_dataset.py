@@ -10,19 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import StemMaker
+from conftest import StemMaker, write_folder
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import AudioError, InputError, MissingExtraError
-
-
-def write_folder(
-    folder: Path, stems: dict[str, np.ndarray], suffix: str = ".wav", sample_rate: int = 44100
-) -> None:
-    folder.mkdir(parents=True)
-    for name, audio in stems.items():
-        subtype = "FLOAT" if suffix == ".wav" else None
-        soundfile.write(folder / f"{name}{suffix}", audio.T, sample_rate, subtype=subtype)
 
 
 def stem_mp4() -> Path:

@@ -121,7 +121,7 @@ def write_song(path: Path) -> Audio:
 @pytest.mark.parametrize("instrumental", [False, True])
 def test_solos_are_cut_out(tmp_path: Path, *, instrumental: bool) -> None:
     song = write_song(tmp_path / "song.wav")
-    settings = SoloSettings(instrumental=instrumental, seconds=5)
+    settings = SoloSettings(instrumental=instrumental, at_least=5)
     jobs = solo_jobs([tmp_path / "song.wav"], split_at_1_khz, settings)
     made = make_collection(jobs, tmp_path / "out")
     high = "other" if instrumental else "vocals"
@@ -147,11 +147,11 @@ def test_quiet_companions_and_rests_do_not_end_a_solo() -> None:
     assert list(solos(energies, 1, SoloSettings())) == [(0, 20 * half)]
     assert not list(solos(energies, 0, SoloSettings()))
     energies[0, :10] = 1e-4  # 10 dB below: one such half second in three seconds passes
-    assert list(solos(energies, 1, SoloSettings(seconds=3))) == [(9 * half, 20 * half)]
-    assert list(solos(energies, 1, SoloSettings(below_db=9))) == [(0, 20 * half)]
+    assert list(solos(energies, 1, SoloSettings(at_least=3))) == [(9 * half, 20 * half)]
+    assert list(solos(energies, 1, SoloSettings(below=9))) == [(0, 20 * half)]
     assert not list(solos(energies[:, :3], 1, SoloSettings()))
-    with pytest.raises(UsageError, match="bad below_db"):
-        SoloSettings(below_db=0)
+    with pytest.raises(UsageError, match="bad below"):
+        SoloSettings(below=0)
 
 
 def test_a_packaged_model_hears_solos(tmp_path: Path) -> None:

@@ -7,17 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import StemMaker
+from conftest import StemMaker, write_folder
 from stemsplit.dataset import find_tracks
 from stemsplit.material import StoredTrack, active_level_db, store_tracks
-from test_dataset import write_folder
-
-
-@pytest.fixture
-def stored(tmp_path: Path, make_stems: StemMaker) -> list[StoredTrack]:
-    for seed in range(3):
-        write_folder(tmp_path / "data" / f"song {seed}", make_stems(1.0, seed=seed))
-    return store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
 
 
 def test_a_stored_stem_is_the_stem(stored: list[StoredTrack], make_stems: StemMaker) -> None:

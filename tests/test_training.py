@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import StemMaker
+from conftest import StemMaker, write_folder
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import InputError, ModelError, OutputError, UsageError
 from stemsplit.material import StoredTrack, store_tracks
@@ -25,7 +25,6 @@ from stemsplit.recipe import DataSource, Recipe, changed, export, stored, traini
 from stemsplit.separate import Separator
 from stemsplit.training import CHECKPOINT, LoopSettings, Training, TrainingEvent, Validation
 from stemsplit.trust import accept
-from test_dataset import write_folder
 
 # Of the smallest kind: what is tested is the loop.
 NETWORKS = {

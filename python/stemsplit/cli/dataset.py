@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.cli.groups import takes_groups
 from stemsplit.config import SOURCES
 from stemsplit.errors import PARTIAL_BATCH, UsageError
 from stemsplit.models import DEFAULT_MODEL
@@ -44,6 +46,16 @@ _Format = Annotated[TrackFormat, typer.Option("--format", "-f", help="Of the ste
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
+@dataclass(frozen=True)
+class CollectionGroup:
+    """Which tracks are made, and how they are written: what all of these commands share."""
+
+    limit: _Limit = None
+    seed: _Seed = 0
+    audio_format: _Format = TrackFormat.flac
+    quiet: _Quiet = False
+
+
 @dataset.callback()
 def describe() -> None:
     """Make tracks to train on, in the layout that train and evaluate read.
@@ -53,6 +65,7 @@ def describe() -> None:
 
 
 @dataset.command()
+@takes_groups
 def render(
     midi: Annotated[
         list[Path],
@@ -68,10 +81,8 @@ def render(
         typer.Option("--kit", metavar="FILE", help="A SoundFont for drums only; repeatable."),
     ] = None,
     seconds: _Seconds = None,
-    limit: _Limit = None,
-    seed: _Seed = 0,
-    audio_format: _Format = TrackFormat.flac,
-    quiet: _Quiet = False,
+    *,
+    how: CollectionGroup,
 ) -> int:
     """Render MIDI songs to drums, bass and other with FluidSynth.
 
@@ -88,10 +99,11 @@ def render(
         seconds=seconds,
     )
     jobs = render_jobs(find_songs(midi), settings)
-    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+    return _make(jobs, output, how)
 
 
 @dataset.command()
+@takes_groups
 def sing(
     voices: Annotated[
         list[Path],
@@ -112,10 +124,8 @@ def sing(
         typer.Option("--track", metavar="NAME", help="What the melody's MIDI track is called."),
     ] = "melody",
     seconds: _Seconds = None,
-    limit: _Limit = None,
-    seed: _Seed = 0,
-    audio_format: _Format = TrackFormat.flac,
-    quiet: _Quiet = False,
+    *,
+    how: CollectionGroup,
 ) -> int:
     """Have recorded syllables sing the melodies of MIDI songs: tracks of vocals alone.
 
@@ -127,10 +137,11 @@ def sing(
 
     settings = SingSettings(seconds=seconds, track=track)
     jobs = sing_jobs(find_songs(melodies), voices, settings)
-    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+    return _make(jobs, output, how)
 
 
 @dataset.command()
+@takes_groups
 def channel(
     recordings: _Recordings,
     output: _Output,
@@ -145,10 +156,8 @@ def channel(
         ),
     ] = None,
     seconds: _Pieces = None,
-    limit: _Limit = None,
-    seed: _Seed = 0,
-    audio_format: _Format = TrackFormat.flac,
-    quiet: _Quiet = False,
+    *,
+    how: CollectionGroup,
 ) -> int:
     """Take one channel of recordings for tracks of one stem: the voice of karaoke pairs.
 
@@ -158,34 +167,34 @@ def channel(
     source = _source(stem)
     if backing is not None and stem != "vocals":
         raise UsageError("--backing is a voice's", got=f"--stem {stem}", wanted="--stem vocals")
-    from stemsplit.making.channel import channel_jobs
+    from stemsplit.making.recordings import channel_jobs
 
     jobs = channel_jobs(recordings, number, source, seconds, backing)
-    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+    return _make(jobs, output, how)
 
 
 @dataset.command()
+@takes_groups
 def whole(
     recordings: _Recordings,
     output: _Output,
     stem: Annotated[str, typer.Option("--stem", metavar="NAME", help="What they hold.")] = "other",
     seconds: _Pieces = None,
-    limit: _Limit = None,
-    seed: _Seed = 0,
-    audio_format: _Format = TrackFormat.flac,
-    quiet: _Quiet = False,
+    *,
+    how: CollectionGroup,
 ) -> int:
     """Take whole recordings for tracks of one stem.
 
     Songs in which nobody sings, as other, are a collection that the recipe says backing = true of.
     """
-    from stemsplit.making.channel import whole_jobs
+    from stemsplit.making.recordings import whole_jobs
 
     jobs = whole_jobs(recordings, _source(stem), seconds)
-    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+    return _make(jobs, output, how)
 
 
 @dataset.command()
+@takes_groups
 def solos(
     recordings: _Recordings,
     output: _Output,
@@ -205,10 +214,8 @@ def solos(
             "--instrumental", help="Nobody sings: what the model hears as vocals is other."
         ),
     ] = False,
-    limit: _Limit = None,
-    seed: _Seed = 0,
-    audio_format: _Format = TrackFormat.flac,
-    quiet: _Quiet = False,
+    *,
+    how: CollectionGroup,
 ) -> int:
     """Cut out of songs where one stem plays alone, as a model hears it.
 
@@ -219,12 +226,12 @@ def solos(
     from stemsplit.making.solos import SoloSettings, solo_jobs
     from stemsplit.separate import Separator
 
-    settings = SoloSettings(below_db=below, seconds=at_least, instrumental=instrumental)
+    settings = SoloSettings(below=below, at_least=at_least, instrumental=instrumental)
     separator = Separator(model)
     jobs = solo_jobs(
         recordings, lambda audio: separator.separate(audio, SAMPLE_RATE).stems, settings
     )
-    return _make(jobs, output, limit, seed, audio_format, quiet=quiet)
+    return _make(jobs, output, how)
 
 
 def _source(stem: str) -> str:
@@ -236,11 +243,7 @@ def _source(stem: str) -> str:
 def _make(
     jobs: list[Job],
     output: Path,
-    limit: int | None,
-    seed: int,
-    audio_format: TrackFormat,
-    *,
-    quiet: bool,
+    how: CollectionGroup,
 ) -> int:
     """Make tracks, with progress and a line for each that fails; give the exit code."""
     from rich.console import Console
@@ -248,10 +251,10 @@ def _make(
 
     from stemsplit.making.collection import Made, chosen, make_collection
 
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True, quiet=how.quiet)
     errors = Console(stderr=True)
-    drawn = chosen(jobs, limit, seed)
-    with Progress(console=console, transient=True, disable=quiet) as bar:
+    drawn = chosen(jobs, how.limit, how.seed)
+    with Progress(console=console, transient=True, disable=how.quiet) as bar:
         task = bar.add_task("tracks", total=len(drawn))
 
         def show(made: Made) -> None:
@@ -261,7 +264,7 @@ def _make(
                 errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
         made = make_collection(
-            drawn, output, audio_format=audio_format.value, seed=seed, on_track=show
+            drawn, output, audio_format=how.audio_format.value, seed=how.seed, on_track=show
         )
     console.print(_summary([one.status for one in made]), highlight=False, soft_wrap=True)
     return PARTIAL_BATCH if any(one.status == "failed" for one in made) else 0

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio
 from stemsplit.errors import AudioError, UsageError
-from stemsplit.making.channel import find_recordings
 from stemsplit.making.collection import SAMPLE_RATE, Job
-from stemsplit.making.voices import read_channels
+from stemsplit.making.recordings import find_recordings, read_channels
 from stemsplit.material import ACTIVE_DB
 
 Separate = Callable[[Audio], Mapping[str, Audio]]
@@ -35,21 +34,21 @@ class SoloSettings:
 
     Attributes
     ----------
-    below_db:
+    below:
         How much less than the mixture all other stems together have, in dB, over any three
         seconds.
-    seconds:
-        The shortest stretch.
+    at_least:
+        The shortest stretch, s.
     instrumental:
         Whether nobody sings in the recordings, so that what sounds like vocals is other.
     """
 
-    below_db: float = 15.0
-    seconds: float = 6.0
+    below: float = 15.0
+    at_least: float = 6.0
     instrumental: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("below_db", "seconds"):
+        for name in ("below", "at_least"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="more than 0")
 
@@ -113,12 +112,12 @@ def solos(energies: Doubles, index: int, settings: SoloSettings) -> Iterator[tup
         return
     around = np.stack([np.convolve(row, view, "valid") for row in energies])
     total = around.sum(axis=0)
-    alone = total - around[index] < total * 10 ** (-settings.below_db / 10)
+    alone = total - around[index] < total * 10 ** (-settings.below / 10)
     sounding = total > 10 ** (ACTIVE_DB / 10)
     edges = np.flatnonzero(np.diff(np.pad(alone & sounding, 1).astype(np.int8)))
     for first, stop in edges.reshape(-1, 2):
         start, end = first * _BLOCK_SAMPLES, (stop - 1 + _VIEW_BLOCKS) * _BLOCK_SAMPLES
-        if end - start >= settings.seconds * SAMPLE_RATE:
+        if end - start >= settings.at_least * SAMPLE_RATE:
             yield int(start), int(end)
 
 

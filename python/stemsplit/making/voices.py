@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from stemsplit.audio import SNDFILE_SUFFIXES, AudioReader
 from stemsplit.errors import AudioError, InputError, MissingExtraError
 from stemsplit.making.collection import SAMPLE_RATE
+from stemsplit.making.recordings import audio_files, read_channels
 
 FRAME_SECONDS = 0.005
 # A voiced stretch shorter than this is no vowel.
@@ -24,7 +23,6 @@ _LONGEST_ONSET_FRAMES = 30
 _GATE_DB = -45.0
 # A change of pitch by more from one frame to the next parts two stretches.
 _LARGEST_STEP_OCTAVES = 0.15
-_BLOCK_SAMPLES = 1 << 18
 # Pitch is looked for in so much at a time: over half an hour at once it takes gigabytes.
 _PIECE_SECONDS = 60
 
@@ -99,10 +97,7 @@ def find_voice(path: Path) -> Voice:
         It is missing, or holds no audio files.
     """
     if path.is_dir():
-        files = tuple(sorted(p for p in path.rglob("*") if p.suffix.lower() in SNDFILE_SUFFIXES))
-        if not files:
-            raise InputError(f"no audio files in {path}", wanted="recordings of one voice")
-        return Voice(path.resolve().name, files)
+        return Voice(path.resolve().name, tuple(audio_files(path)))
     if not path.is_file():
         raise InputError(f"no such file: {path}", remedy="check the name and the folder")
     return Voice(path.stem, (path,))
@@ -126,18 +121,6 @@ def read_syllables(voice: Voice) -> list[Syllable]:
             f"no syllables in the recordings of {voice.name}", wanted="a voice that sings, dry"
         )
     return syllables
-
-
-def read_channels(path: Path) -> npt.NDArray[np.float32]:
-    """Read a recording at 44.1 kHz: float32 (channels, samples)."""
-    with AudioReader(path) as reader:
-        audio = np.concatenate(list(reader.blocks(_BLOCK_SAMPLES)), axis=1)
-        if reader.sample_rate == SAMPLE_RATE:
-            return audio
-        resampled: npt.NDArray[np.float32] = soxr.resample(
-            audio.T, reader.sample_rate, SAMPLE_RATE, quality="VHQ"
-        ).T
-        return resampled
 
 
 def _mono(path: Path) -> Doubles:

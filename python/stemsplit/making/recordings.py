@@ -8,12 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import soxr
 
 from stemsplit.audio import SNDFILE_SUFFIXES, AudioReader
 from stemsplit.dataset import Audio
 from stemsplit.errors import AudioError, InputError, UsageError
 from stemsplit.making.collection import SAMPLE_RATE, Job, track_name
-from stemsplit.making.voices import read_channels
+
+_BLOCK_SAMPLES = 1 << 18
 
 
 def channel_jobs(
@@ -110,6 +113,32 @@ def _resampled(path: Path) -> Audio:
     return read_channels(path)
 
 
+def audio_files(folder: Path) -> list[Path]:
+    """Give the audio files of a folder and its folders, sorted.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SNDFILE_SUFFIXES)
+    if not files:
+        raise InputError(f"no audio files in {folder}", wanted="recordings, or another folder")
+    return files
+
+
+def read_channels(path: Path) -> npt.NDArray[np.float32]:
+    """Read a recording at 44.1 kHz: float32 (channels, samples)."""
+    with AudioReader(path) as reader:
+        audio = np.concatenate(list(reader.blocks(_BLOCK_SAMPLES)), axis=1)
+        if reader.sample_rate == SAMPLE_RATE:
+            return audio
+        resampled: npt.NDArray[np.float32] = soxr.resample(
+            audio.T, reader.sample_rate, SAMPLE_RATE, quality="VHQ"
+        ).T
+        return resampled
+
+
 def find_recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     """Give audio files, those of folders among them, each with the name of its track.
 
@@ -121,9 +150,7 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     found = []
     for path in paths:
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SNDFILE_SUFFIXES)
-            if not files:
-                raise InputError(f"no audio files in {path}")
+            files = audio_files(path)
             found += [(p, track_name(str(p.relative_to(path).with_suffix("")))) for p in files]
         else:
             found.append((path, track_name(path.stem)))
@@ -135,5 +162,5 @@ def _seconds_of(path: Path, fits: Callable[[Path, int], None]) -> float:
         fits(path, reader.channels)
         samples = reader.frames
         if samples is None:
-            samples = sum(block.shape[1] for block in reader.blocks(1 << 18))
+            samples = sum(block.shape[1] for block in reader.blocks(_BLOCK_SAMPLES))
         return float(samples / reader.sample_rate)
