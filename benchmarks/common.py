@@ -81,19 +81,19 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
 def machine_line(report: dict[str, Any]) -> str:
     """Render what `machine` gave."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    cpus = f"{report['cpus']} CPUs{report.get('instructions', '')}"
+    known = ", ".join(report.get("instructions", []))
+    cpus = f"{report['cpus']} CPUs" + (f" with {known}" if known else "")
     return f"{report['cpu']}, {cpus}; Python {report['python']}, {versions}."
 
 
-def instructions() -> str:
-    """Tell which of the instructions that matter most the CPU has, where the system says so."""
+def instructions() -> list[str]:
+    """Name the instructions that matter most and that the CPU has, where the system says so."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
-        return ""
+        return []
     named = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_bf16": "AMX"}
-    there = [name for flag, name in named.items() if flag in flags]
-    return f" with {', '.join(there)}" if there else ""
+    return [name for flag, name in named.items() if flag in flags]
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> list[str]:

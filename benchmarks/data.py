@@ -150,6 +150,28 @@ def table(report: dict[str, Any]) -> list[str]:
     return [machine_line(report), "", *markdown(head, rows)]
 
 
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give what all rows have in common, and the figures depend on."""
+    return {
+        "base": [folder.name for folder in arguments.base],
+        "weight": arguments.weight,
+        "steps": arguments.steps,
+        "start": arguments.start.stem if arguments.start else None,
+        "precision": arguments.precision,
+    }
+
+
+def measured_before(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Give the rows that an earlier run of the same settings kept."""
+    if arguments.rows is None or not arguments.rows.is_file():
+        return {}
+    kept = json.loads(arguments.rows.read_text())
+    if kept["settings"] != settings_of(arguments):
+        raise SystemExit(f"{arguments.rows} is of a run with other settings: {kept['settings']}")
+    figures: dict[str, dict[str, float]] = kept["figures"]
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--valid", type=Path, required=True)
@@ -174,21 +196,19 @@ def main() -> None:
     arguments = parser.parse_args()
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
     runs = trials(arguments)
-    rows = arguments.rows
-    figures = json.loads(rows.read_text()) if rows is not None and rows.is_file() else {}
+    figures = measured_before(arguments)
     for name, trial in runs.items():
         if name not in figures:
             figures[name] = trained(trial, valid, arguments)
-            if rows is not None:
-                rows.write_text(json.dumps(figures))
+            if arguments.rows is not None:
+                kept = {"settings": settings_of(arguments), "figures": figures}
+                arguments.rows.write_text(json.dumps(kept))
         print(
             name, {source: round(value, 2) for source, value in figures[name].items()}, flush=True
         )
     report = {
         **machine(("stemsplit", "numpy", "torch")),
-        "base": [folder.name for folder in arguments.base],
-        "steps": arguments.steps,
-        "start": arguments.start.stem if arguments.start else None,
+        **settings_of(arguments),
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
         "figures": {name: figures[name] for name in runs},
     }
