@@ -1,27 +1,31 @@
-"""What the compact network's loss asks of examples whose backing nobody split."""
+"""What the compact network is taught, and how its validation measures it."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from stemsplit.band_task import BandSettings, BandTask
 from stemsplit.config import SOURCES
 from stemsplit.errors import UsageError
-from stemsplit.material import StoredTrack
+from stemsplit.material import StoredTrack, read_stems
+from stemsplit.metrics import snr
+from stemsplit.models import find_card, load_network
 from stemsplit.paper_task import PaperSettings, PaperTask
 from stemsplit.remix import RemixSettings
+from stemsplit.separate import Separator
 from stemsplit.unet import UNetSize
 
 SETTINGS = BandSettings(batch_size=2, frames=16, size=UNetSize(widths=(4, 4, 4), dilations=(1,)))
 REST = [index for index, source in enumerate(SOURCES) if source != "vocals"]
 
 
-def band_task(tracks: list[StoredTrack]) -> BandTask:
+def band_task(tracks: list[StoredTrack], settings: BandSettings = SETTINGS) -> BandTask:
     remix = RemixSettings(coherent=1.0, absent=0.0)
-    return BandTask(SETTINGS, tracks, [], seed=0, remix=remix)
+    return BandTask(settings, tracks, [], seed=0, remix=remix)
 
 
 def test_who_plays_in_an_unsplit_backing_counts_for_nothing(stored: list[StoredTrack]) -> None:
@@ -41,6 +45,54 @@ def test_who_plays_in_an_unsplit_backing_counts_for_nothing(stored: list[StoredT
 
 def test_split_stems_count_alike(stored: list[StoredTrack]) -> None:
     assert band_task(stored).batch(0)[-1].tolist() == [[1.0] * len(SOURCES)] * 2
+
+
+def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]) -> None:
+    """By itself, as the share of magnitudes is the same; equal to what separating would leave."""
+    task = band_task(stored, dataclasses.replace(SETTINGS, waveform=True, ratio_weight=1.0))
+    network = task.first_network().eval()
+    batch = task.batch(0)
+    for part, same in zip(batch[:5], band_task(stored).batch(0), strict=True):
+        assert torch.equal(part, same)
+    loss = task.loss(network, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None for weight in network.parameters())
+
+    share = band_task(stored, dataclasses.replace(SETTINGS, ratio_weight=0.0)).loss(
+        network, batch[:5]
+    )
+    settings, wanted = task.settings, []
+    mask_of_bins = settings.bands.to_bins
+    for masks, mixture, stems in zip(network.masks(batch[0]), *batch[5:], strict=True):
+        gains = mask_of_bins(masks.detach().numpy())
+        spectra = (torch.from_numpy(gains) * mixture).flatten(0, 1).transpose(1, 2)
+        window = torch.hann_window(settings.n_fft)
+        length = stems.shape[2]
+        estimates = torch.istft(
+            spectra, settings.n_fft, settings.hop_length, window=window, length=length
+        ).view_as(stems)
+        floor = 0.01 * stems.sum(dim=0).square().sum()  # of the mixture's energy
+        errors = (estimates - stems).square().sum((1, 2))
+        wanted.append(((errors + floor) / (stems.square().sum((1, 2)) + floor)).log().mean())
+    got = (loss - share).item()
+    assert got == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-4)
+
+
+def test_validation_measures_what_separating_leaves(stored: list[StoredTrack]) -> None:
+    separator = Separator("tiny", "cpu", threads=1, precision="float32")
+    card, network = load_network(find_card("tiny"), torch.device("cpu"))
+    settings = BandSettings(batch_size=1, size=UNetSize())
+    validation = BandTask(settings, stored, stored, seed=0).validate(network)
+    ratios = []
+    for stems in map(read_stems, stored):
+        separation = separator.separate(stems.sum(axis=0), card.sample_rate)
+        pairs = zip(SOURCES, stems, strict=True)
+        ratios.append([snr(stem, separation.stems[source]) for source, stem in pairs])
+    wanted = dict(zip(SOURCES, np.mean(ratios, axis=0), strict=True))
+    assert validation is not None
+    # To the rounding of the network's arithmetic, which depends on how many frames it sees.
+    assert validation.figures["sdr"] == pytest.approx(wanted, abs=1e-3)
+    assert validation.loss == pytest.approx(-np.mean(list(wanted.values())), abs=1e-3)
 
 
 def test_the_papers_networks_need_every_stem(stored: list[StoredTrack]) -> None:

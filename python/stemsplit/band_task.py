@@ -13,6 +13,7 @@ from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
+from stemsplit.estimate_error import EstimateError
 from stemsplit.material import StoredTrack, read_stems
 from stemsplit.remix import Example, Remixer, RemixSettings
 from stemsplit.training import Validation
@@ -39,6 +40,8 @@ class BandSettings:
         So many of its lowest bands are single bins.
     ratio_weight:
         Share of the logarithmic error in the loss, see `BandTask.loss`.
+    waveform:
+        Whether the logarithmic error is that of the estimates' samples instead of the bands.
     sample_rate, n_fft, hop_length:
         The spectrogram.
     magnitude_power:
@@ -50,6 +53,7 @@ class BandSettings:
     size: UNetSize = field(default_factory=UNetSize)
     single_bands: int = 204
     ratio_weight: float = 0.1
+    waveform: bool = False
     sample_rate: int = 44100
     n_fft: int = 4096
     hop_length: int = 1024
@@ -78,10 +82,11 @@ class BandTask:
 
     A batch is: features (batch, frames, 4, bands), and by band the energies of the stems, their
     products with the mixture (both batch, stems, 2 channels, frames, bands), and the mixture's
-    energies (batch, 2, frames, bands); at last how much the error of each stem counts (batch,
+    energies (batch, 2, frames, bands); then how much the error of each stem counts (batch,
     stems): that of the vocals alone where nobody split the rest. All are float32. With the mask
     constant in a band, the error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step
-    needs no bins.
+    needs no bins. With ``waveform`` there follow, all the same, the mixture's spectra, complex64
+    (batch, 2, frames, bins), and the stems, float32 (batch, stems, 2, samples).
     """
 
     architecture = "band-unet"
@@ -97,6 +102,7 @@ class BandTask:
     ) -> None:
         self.settings = settings
         self._bands = settings.bands
+        self._estimates = EstimateError(self._bands, settings.stft)
         self._valid = valid
         self._seed = seed
         self._remixer = Remixer(tracks, (settings.frames - 1) * settings.hop_length, remix)
@@ -127,40 +133,56 @@ class BandTask:
         one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
         made of, which lets quiet stems count as much as loud ones.
         """
-        features, energy, product, mixture, counts = batch
+        features, energy, product, mixture, counts = batch[:5]
         masks = cast(BandUNet, network).masks(features)
-        error = _error(masks, energy, product, mixture)
+        error = (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
         magnitude = (error.add(_LOUDNESS).sqrt().sum((2, 3, 4)) * counts).sum(1)
         share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
-        floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
-        ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
+        if self.settings.waveform:
+            ratio = self._ratio_of_samples(masks, *batch[5:])
+        else:
+            floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
+            ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
         return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
+
+    def _ratio_of_samples(self, masks: Tensor, spectra: Tensor, stems: Tensor) -> Tensor:
+        """Give the error's energy over the stem's, of the estimates' samples: (batch, stems)."""
+        floor = _FLOOR * stems.sum(1).square().sum((1, 2))[:, None] + _LOUDNESS
+        error = self._estimates.energies(masks, spectra, stems)
+        return (error + floor) / (stems.square().sum((2, 3)) + floor)
 
     def validate(self, network: nn.Module) -> Validation | None:
         """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
 
-        With masks constant in a band, so a little off the figure that `stemsplit evaluate` gives.
-        The loss is the negative mean over the stems.
+        That of the estimates' samples by soft masks, as `stemsplit evaluate` gives it; the network
+        sees a song whole, with silence before and after. The loss is the negative mean over the
+        stems.
         """
         if not self._valid:
             return None
-        stride = self.settings.size.time_stride
         ratios: dict[str, list[float]] = {source: [] for source in SOURCES}
         for track in self._valid:
-            parts = self._measured(read_stems(track))
-            frames = len(parts[0]) // stride * stride
-            parts = (parts[0][:frames], *(part[..., :frames, :] for part in parts[1:]))
-            device = next(network.parameters()).device
-            batch = (torch.from_numpy(part[None]).to(device) for part in parts)
-            features, energy, product, mixture = batch
-            with torch.inference_mode():
-                error = _error(cast(BandUNet, network).masks(features), energy, product, mixture)
-            wanted, got = energy.double().sum((0, 2, 3, 4)), error.double().sum((0, 2, 3, 4))
+            stems = read_stems(track)
+            wanted = np.square(stems, dtype=np.float64).sum(axis=(1, 2))
+            got = np.square(self._errors(network, stems), dtype=np.float64).sum(axis=(1, 2))
             for source, one, other in zip(SOURCES, wanted.tolist(), got.tolist(), strict=True):
                 if one > 0:
                     ratios[source].append(10 * float(np.log10(one / max(other, 1e-12))))
         means = {source: float(np.mean(values)) for source, values in ratios.items() if values}
         return Validation(-float(np.mean(list(means.values()))), {"sdr": means})
+
+    def _errors(self, network: nn.Module, stems: np.ndarray) -> np.ndarray:
+        """Give estimates less stems of a song: float32 (stems, 2, samples)."""
+        settings = self.settings
+        mixture = dsp.stft(stems.sum(axis=0), settings.n_fft, settings.hop_length)
+        features = self._seen(mixture)
+        frames, context = len(features), settings.size.context_frames
+        missing = -frames % settings.size.time_stride
+        features = np.pad(features, ((context, context + missing), (0, 0), (0, 0)))
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            masks = network(torch.from_numpy(features[None]).to(device))
+        return self._estimates.errors(masks[0, :, :, :frames].cpu().numpy(), mixture, stems)
 
     def card_facts(self) -> dict[str, Any]:
         """Give what the model's card says of its input and output."""
@@ -183,22 +205,20 @@ class BandTask:
         return network
 
     def _taught(self, example: Example) -> tuple[np.ndarray, ...]:
+        """Measure an example's stems by band; see the class for what of them a batch has."""
+        settings, stems = self.settings, example.stems
         counts = np.array(_SPLIT if example.split else _UNSPLIT, np.float32)
-        return (*self._measured(example.stems), counts)
-
-    def _measured(self, stems: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Transform stems, float32 (stems, 2, samples), and measure them by band."""
-        settings = self.settings
         spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
         mixture = spec.sum(axis=0)
-        features = band_features(mixture, self._bands, settings.n_fft, settings.magnitude_power)
         scale = np.float32(16 / settings.n_fft**2)
         energy = self._bands.sums(spec, spec) * scale
         product = np.stack([self._bands.sums(stem, mixture) for stem in spec]) * scale
         total = self._bands.sums(mixture, mixture) * scale
-        return features, energy, product, total
+        taught = (self._seen(mixture), energy, product, total, counts)
+        return (*taught, mixture, stems) if settings.waveform else taught
 
-
-def _error(masks: Tensor, energy: Tensor, product: Tensor, mixture: Tensor) -> Tensor:
-    """Energy of the error of each stem: (batch, stems, 2, frames, bands)."""
-    return (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
+    def _seen(self, mixture: np.ndarray) -> np.ndarray:
+        """Give the network's input for spectra, complex64 (2, frames, bins)."""
+        return band_features(
+            mixture, self._bands, self.settings.n_fft, self.settings.magnitude_power
+        )

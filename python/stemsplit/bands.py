@@ -110,6 +110,24 @@ class Bands:
         spread[..., self.single :] = wide @ self._weights
         return spread
 
+    def from_bins(self, gradients: FloatArray) -> FloatArray:
+        """Give the gradient for values of bands of one for what `to_bins` makes of them.
+
+        Parameters
+        ----------
+        gradients:
+            float32 (..., bins).
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (..., bands).
+        """
+        gathered: FloatArray = np.zeros((*gradients.shape[:-1], self.count), np.float32)
+        gathered[..., : self.single] = gradients[..., : self.single]
+        gathered[..., self.single - 1 :] += gradients[..., self.single :] @ self._weights.T
+        return gathered
+
 
 def band_features(spec: Spectrum, bands: Bands, n_fft: int, power: float) -> FloatArray:
     """Give what the network sees of a stereo spectrogram: left, right, mid and side, in bands.
