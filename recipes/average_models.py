@@ -19,6 +19,7 @@ import torch
 from stemsplit.cards import ModelCard, read_card
 from stemsplit.growth import embed
 from stemsplit.models import load_network, save_model
+from stemsplit.provenance import joined
 from stemsplit.unet import BandUNet, UNetSize
 
 
@@ -45,7 +46,8 @@ def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelC
                 value.lerp_(others[name], 1 - share)
     note = {"earlier": first.sha256, "later": card.sha256, "share": share}
     facts = {**card.training, "averaged": note}
-    return network, dataclasses.replace(card, training=facts, validation={})
+    data = joined(card.data, first.data)
+    return network, dataclasses.replace(card, training=facts, validation={}, data=data)
 
 
 def main() -> None:

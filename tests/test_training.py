@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from conftest import StemMaker, write_folder
+from stemsplit.cards import ModelCard
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import InputError, ModelError, OutputError, UsageError
 from stemsplit.material import StoredTrack, store_tracks
@@ -205,6 +206,40 @@ def test_a_training_begins_from_a_models_card(tracks: list[StoredTrack], tmp_pat
         training_of(
             small_recipe("paper"), tracks, [], tmp_path / "other", start=tmp_path / "small.json"
         )
+
+
+def test_a_card_names_what_the_first_weights_learnt_from(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    """Over any number of trainings; what is learnt from again stands once."""
+
+    def trained(name: str, start: Path | None, *data: str) -> ModelCard:
+        recipe = dataclasses.replace(
+            small_recipe("band-unet", steps=1),
+            data=tuple(DataSource(f"in/{song}", licence=f"that of {song}") for song in data),
+        )
+        training = training_of(recipe, tracks, [], tmp_path / name, start=start)
+        network = training.run()
+        if start is None:  # as one that was ended goes on, without its first command's --start
+            training = training_of(recipe, tracks, [], tmp_path / name, resume=True)
+        card = export(training, recipe, network, tmp_path / name / "model.json")
+        accept(card)
+        return card
+
+    trained("first", None, "noise", "songs")
+    trained("second", tmp_path / "first", "songs", "bells")
+    card = trained("third", tmp_path / "second" / "model.json", "voices")
+    named = [(entry["name"], entry["licence"], "earlier" in entry) for entry in card.data]
+    assert named == [
+        ("voices", "that of voices", False),
+        ("songs", "that of songs", True),
+        ("bells", "that of bells", True),
+        ("noise", "that of noise", True),
+    ]
+    assert not any("in/" in str(entry) for entry in card.data)
+    (tmp_path / "first" / "data.json").unlink()
+    last = trained("old", tmp_path / "first", "voices").data[-1]
+    assert last == {"name": "what first learnt from", "licence": "unknown", "earlier": True}
 
 
 def test_without_validation_the_last_weights_are_kept(

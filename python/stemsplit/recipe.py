@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stemsplit import provenance
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, UsageError
 
@@ -275,21 +276,25 @@ def training_of(
         "remix": dataclasses.asdict(remix),
         "start": start.name if start else None,
     }
-    return Training(
+    training = Training(
         task, folder, loop, device=device, resume=resume, start=start, facts=facts, team=team
     )
+    known = resume and (folder / provenance.FILE).exists()
+    if training.team.rank == 0 and not known:
+        earlier = provenance.learnt_by(start) if start else []
+        provenance.write(folder, provenance.joined(_entries(recipe), earlier))
+    return training
 
 
 def export(training: Training, recipe: Recipe, network: torch.nn.Module, path: Path) -> ModelCard:
-    """Write a finished training's network and its card, and give the card."""
+    """Write a finished training's network and its card, and give the card.
+
+    The card names all that the weights have learnt from, before this training too.
+    """
     from stemsplit.config import SOURCES
     from stemsplit.models import ModelCard, save_model
 
     finished = training.task.finished(network.cpu())
-    data = [dataclasses.asdict(source) for source in recipe.data]
-    for entry in data:
-        entry["name"] = entry["name"] or Path(entry.pop("path")).name
-        entry.pop("path", None)
     best = training.best
     card = ModelCard(
         name=path.stem,
@@ -298,13 +303,22 @@ def export(training: Training, recipe: Recipe, network: torch.nn.Module, path: P
         sources=SOURCES,
         parameters=sum(weight.numel() for weight in finished.parameters()),
         sha256="",
-        data=data,
+        data=provenance.read(training.folder),
         licence=recipe.licence,
         training=training.facts,
         validation={"loss": best.loss, **best.figures} if best else {},
         **training.task.card_facts(),
     )
     return save_model(finished, card, path)
+
+
+def _entries(recipe: Recipe) -> provenance.Entries:
+    """Give a recipe's data as a card has them: without the folders they lie in."""
+    entries = [dataclasses.asdict(source) for source in recipe.data]
+    for entry in entries:
+        entry["name"] = entry["name"] or Path(entry["path"]).name
+        del entry["path"]
+    return entries
 
 
 def _check_rates(tracks: list[StoredTrack], sample_rate: int) -> None:
