@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -18,6 +19,17 @@
 namespace stemsplit {
 namespace {
 
+// Waking a thread that sleeps takes as long as a tenth of a millisecond in a virtual machine, which
+// is much beside calls of one or two. So whoever waits looks around for so long before it sleeps,
+// and lets others run meanwhile: on a busy machine nothing is held up.
+constexpr std::chrono::microseconds kAwake{100};
+
+template <class Condition>
+void stay_awake_until(const Condition& met) {
+    const auto end = std::chrono::steady_clock::now() + kAwake;
+    while (!met() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
 // One call of parallel_for. Lives on the caller's stack; `helpers` keeps it there long enough.
 struct Job {
     Job(std::size_t count, const std::function<void(std::size_t)>& function)
@@ -26,7 +38,7 @@ struct Job {
     const std::size_t tasks;
     const std::function<void(std::size_t)>& body;
     std::atomic<std::size_t> next{0};
-    int helpers = 0;  // guarded by the pool's mutex
+    std::atomic<int> helpers{0};  // changes under the pool's mutex
     std::condition_variable done;
     std::exception_ptr error;  // guarded by error_mutex
     std::mutex error_mutex;
@@ -51,12 +63,19 @@ class Pool {
             const std::lock_guard lock(mutex_);
             grow(helpers_wanted);
             for (int i = 0; i < helpers_wanted; ++i) tickets_.push_back(&job);
+            calls_.fetch_add(1, std::memory_order_relaxed);
         }
         for (int i = 0; i < helpers_wanted; ++i) wake_.notify_one();
         job.work();
         std::unique_lock lock(mutex_);
         std::erase(tickets_, &job);
-        job.done.wait(lock, [&] { return job.helpers == 0; });
+        const auto left_alone = [&] { return job.helpers.load(std::memory_order_relaxed) == 0; };
+        if (!left_alone()) {
+            lock.unlock();
+            stay_awake_until(left_alone);
+            lock.lock();  // the last helper may still be at `done`
+        }
+        job.done.wait(lock, left_alone);
     }
 
   private:
@@ -79,6 +98,11 @@ class Pool {
             job->work();
             lock.lock();
             if (--job->helpers == 0) job->done.notify_all();
+            if (!tickets_.empty()) continue;
+            const std::size_t calls = calls_.load(std::memory_order_relaxed);
+            lock.unlock();
+            stay_awake_until([&] { return calls_.load(std::memory_order_relaxed) != calls; });
+            lock.lock();
         }
     }
 
@@ -86,6 +110,7 @@ class Pool {
     std::condition_variable wake_;
     std::deque<Job*> tickets_;
     int workers_ = 0;
+    std::atomic<std::size_t> calls_{0};  // changes under the mutex
 };
 
 // Never destroyed: workers wait on it until the process ends. A forked child has no workers and
