@@ -74,6 +74,7 @@ def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]
         floor = 0.01 * stems.sum(dim=0).square().sum()  # of the mixture's energy
         errors = (estimates - stems).square().sum((1, 2))
         wanted.append(((errors + floor) / (stems.square().sum((1, 2)) + floor)).log().mean())
+    # Logarithms of sums of some ten thousand float32 squares, taken in another order.
     got = (loss - share).item()
     assert got == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-4)
 

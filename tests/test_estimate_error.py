@@ -62,6 +62,7 @@ def test_nothing_is_wrong_with_the_mixture_itself() -> None:
     error = EstimateError(Bands(65, 16, 9), StftSettings(44100, 128, 32))
     whole = stems.sum(dim=1, keepdim=True)
     ones = torch.ones_like(masks[:, :1])
+    # Of an energy: the square of some hundred roundings of float32.
     assert float(error.energies(ones, mixture, whole).max()) < 1e-9 * float(whole.square().sum())
     assert float(error.energies(0 * ones, mixture, whole)[0, 0]) == pytest.approx(
         float(whole[0].square().sum()), rel=1e-5

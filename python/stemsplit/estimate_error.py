@@ -22,7 +22,7 @@ class EstimateError:
 
     What masks get wrong in a bin partly cancels where frames overlap, and masks in bands are spread
     over bins: in samples both count as they do for who listens. The inverse transform is linear, so
-    the error's gradient is the transform of the error (see `_of_masks`).
+    the error's gradient is the transform of the error (see `gradient`).
 
     Parameters
     ----------
