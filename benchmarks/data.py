@@ -2,13 +2,14 @@
 
     python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
 
-One training on the base alone, one on the base with each further collection, and one on the base
-with each change of how examples are drawn, all from the same first weights and of as many steps:
+One training on the base alone, one on the base with each further collection, and with
+``--remixing`` one on the base with each change of how examples are drawn or compared, and two with
+other seeds, which tell how much is chance. All begin with the same weights and have as many steps:
 random ones, or with ``--start CARD`` those of a trained model, which has heard the base many times.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
 (``coherent = false`` in a recipe); those of ``--add-backing`` are accompaniments that nobody split
-and teach vocals against the rest (``backing = true``). The figure is the training's own validation:
-masks constant in a band, averaged weights, energy ratio over each song, their mean.
+and teach vocals against the rest (``backing = true``). The figure is the training's own validation,
+which is that of ``stemsplit evaluate --soft``, with averaged weights.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ import numpy as np
 
 from common import machine, machine_line, markdown, publish
 from stemsplit.band_task import BandSettings, BandTask
+from stemsplit.cards import read_card
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.remix import RemixSettings
 from stemsplit.training import LoopSettings, Training
+from stemsplit.unet import UNetSize
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)
 REMIX = RemixSettings(coherent=0.5, level_spread_db=3.0, varispeed=0.12, equalise_db=3.0)
@@ -51,6 +54,9 @@ REMIXING = {
 }
 """Changes of how examples are drawn, each trained on the base alone; what changes nothing is left
 out."""
+OTHER_SEEDS = (12, 13)
+LOSSES = {"error of the samples in the loss": {"waveform": True}}
+"""Changes of the settings, each trained on the base alone."""
 LENGTHS = {
     "examples half as long, twice as many": 0.5,
     "twice as long, half as many": 2.0,
@@ -68,13 +74,14 @@ class Trial:
     tracks: list[StoredTrack]
     remix: RemixSettings
     settings: BandSettings
+    seed: int = SEED
 
 
 def trained(
     trial: Trial, valid: list[StoredTrack], arguments: argparse.Namespace
 ) -> dict[str, float]:
     """Train and give the validation's figure of each source, in dB."""
-    task = BandTask(trial.settings, trial.tracks, valid, seed=SEED, remix=trial.remix)
+    task = BandTask(trial.settings, trial.tracks, valid, seed=trial.seed, remix=trial.remix)
     loop = LoopSettings(
         steps=arguments.steps,
         learning_rate=1e-3 if arguments.start else 5e-3,
@@ -83,7 +90,7 @@ def trained(
         average=0.97,
         validate_every=arguments.steps,
         precision=arguments.precision,
-        seed=SEED,
+        seed=trial.seed,
     )
     with tempfile.TemporaryDirectory() as folder:
         training = Training(task, Path(folder), loop, start=arguments.start)
@@ -106,7 +113,8 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
 
     plain = Trial([], REMIX, SETTINGS)
     if arguments.start:
-        plain = Trial([], STARTED_REMIX, STARTED_SETTINGS)
+        size = UNetSize.named(read_card(arguments.start).training["network"]["size"])
+        plain = Trial([], STARTED_REMIX, dataclasses.replace(STARTED_SETTINGS, size=size))
     base = [track for folder in arguments.base for track in stored(folder, 1.0)]
     share = arguments.weight
     found = {"the base alone": base}
@@ -122,8 +130,8 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
 
 
 def remixings(plain: Trial) -> dict[str, Trial]:
-    """Give the trainings whose examples are drawn in another way."""
-    runs = {}
+    """Give the trainings with other seeds, and those whose examples are drawn in another way."""
+    runs = {f"seed {seed}": dataclasses.replace(plain, seed=seed) for seed in OTHER_SEEDS}
     for name, change in REMIXING.items():
         remix = dataclasses.replace(plain.remix, **change)
         if remix != plain.remix:
@@ -136,6 +144,9 @@ def remixings(plain: Trial) -> dict[str, Trial]:
                 plain.settings, batch_size=int(examples), frames=int(frames)
             )
             runs[name] = dataclasses.replace(plain, settings=settings)
+    for name, change in LOSSES.items():
+        settings = dataclasses.replace(plain.settings, **change)
+        runs[name] = dataclasses.replace(plain, settings=settings)
     return runs
 
 
@@ -179,13 +190,11 @@ def main() -> None:
     parser.add_argument("--add", type=Path, action="append", default=[])
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
     parser.add_argument("--add-backing", type=Path, action="append", default=[])
-    parser.add_argument("--remixing", action="store_true", help="also how examples are drawn")
+    parser.add_argument("--remixing", action="store_true", help="how examples are drawn too")
     parser.add_argument(
         "--weight", type=float, default=0.5, help="of what is added, the base's is 1"
     )
-    parser.add_argument(
-        "--start", type=Path, help="card of a model of the same size, to go on with"
-    )
+    parser.add_argument("--start", type=Path, help="card of a compact model, to go on with")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--store", type=Path, default=Path("build/store"))
@@ -212,9 +221,8 @@ def main() -> None:
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
         "figures": {name: figures[name] for name in runs},
     }
-    publish(
-        "data_start" if arguments.start else "data", report, table(report), keep=not arguments.print
-    )
+    name = "remixing" if arguments.remixing else "data_start" if arguments.start else "data"
+    publish(name, report, table(report), keep=not arguments.print)
 
 
 if __name__ == "__main__":

@@ -23,20 +23,15 @@ from stemsplit.provenance import joined
 from stemsplit.unet import BandUNet, UNetSize
 
 
-def size_of(card: ModelCard) -> UNetSize:
-    """Give the size a card's training had."""
-    size = card.training["network"]["size"]
-    return UNetSize(**{name: tuple(v) if isinstance(v, list) else v for name, v in size.items()})
-
-
 def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:
     """Give the average of two models and its card, without the figures of either."""
     cpu = torch.device("cpu")
     (first, small), (card, large) = (
         load_network(path, cpu, trusted_sha256=read_card(path).sha256) for path in (earlier, later)
     )
+    size = UNetSize.named(card.training["network"]["size"])
     torch.manual_seed(0)  # of the channels that the earlier one lacks
-    network, grown = (BandUNet(len(card.sources), size_of(card)) for _ in range(2))
+    network, grown = (BandUNet(len(card.sources), size) for _ in range(2))
     embed(network, large.state_dict())
     embed(grown, small.state_dict())
     others = grown.state_dict()

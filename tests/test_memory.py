@@ -29,7 +29,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module", params=["base", "tiny", "paper"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
-    return Predictor(find_card(request.param), choose_device("cpu"))
+    return Predictor(find_card(request.param), choose_device("cpu"), "float32")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,13 @@ def test_soft_masks_in_bands_take_less(predictor: Predictor) -> None:
     assert (soft < hard) == (predictor.card.bands > 0)
     own = hard if predictor.card.name == "paper" else soft
     assert song_memory(predictor, 44_100, 2, 5.0) == own
+
+
+def test_half_precision_takes_less(predictor: Predictor) -> None:
+    card = find_card(predictor.card.name)
+    half = Predictor(card, choose_device("cpu"), "half")
+    less, more = (song_memory(each, 44_100, 2, 5.0) for each in (half, predictor))
+    assert more / 2 < less < more  # the network's layers are not all
 
 
 def test_too_little_for_any_segment(predictor: Predictor) -> None:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
+from stemsplit.errors import UsageError
 from stemsplit.models import quiet_torchscript
 from stemsplit.unet import FEATURES, BandUNet, UNetSize
 
 SMALL = UNetSize(bands=32, widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
+TWICE = dataclasses.replace(SMALL, rounds=2)
+SIZES = pytest.mark.parametrize("size", [SMALL, TWICE], ids=["once", "twice"])
 
 
 def random_network(size: UNetSize = SMALL) -> BandUNet:
     torch.manual_seed(0)
     network = BandUNet(4, size)
     with torch.no_grad():
+        for again in network.again:
+            torch.nn.init.normal_(again.weight, std=0.2)
         network.train()
         for _ in range(3):  # statistics of something
             network.masks(torch.rand(2, 40, FEATURES, size.bands))
     return network.eval()
 
 
-def test_the_default_size_spends_no_more_than_one_source_of_the_paper() -> None:
-    network = BandUNet(4, UNetSize())
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_the_default_size_spends_no_more_than_one_source_of_the_paper(rounds: int) -> None:
+    network = BandUNet(4, UNetSize(rounds=rounds))
     assert sum(weight.numel() for weight in network.parameters()) <= 323_233
 
 
@@ -36,11 +44,12 @@ def test_masks_sum_to_1() -> None:
     assert (masks.sum(1) - 1).abs().max() < 1e-6
 
 
+@SIZES
 @pytest.mark.parametrize("start", [0, 4, 20])
-def test_masks_depend_on_the_context_and_no_more(start: int) -> None:
+def test_masks_depend_on_the_context_and_no_more(start: int, size: UNetSize) -> None:
     """A piece with its context gives what the whole gives there: float32 in another order."""
-    network = random_network()
-    context = SMALL.context_frames
+    network = random_network(size)
+    context = size.context_frames
     seen = torch.rand(1, 2 * context + 40, FEATURES, 32)
     with torch.inference_mode():
         whole = network(seen)
@@ -48,20 +57,46 @@ def test_masks_depend_on_the_context_and_no_more(start: int) -> None:
     assert (whole[..., start : start + 8, :] - piece).abs().max() < 1e-5
 
 
-def test_the_context_is_not_much_too_large() -> None:
-    network = random_network()
-    context = SMALL.context_frames
-    seen = torch.rand(1, 2 * context + 4, FEATURES, 32)
+@SIZES
+def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
+    # The farthest frame is hardly heard: float64, and logits, which no softmax rounds.
+    network, double = random_network(size).double(), torch.float64
+    context = size.context_frames
+    seen = torch.rand(1, 2 * context + 4, FEATURES, 32, dtype=double).permute(0, 2, 3, 1)
     with torch.inference_mode():
-        before = network(seen)
-        seen[:, SMALL.time_stride] += 10
-        assert not torch.equal(before, network(seen))
+        before = network.logits(seen)[..., context:-context]
+        seen[..., size.time_stride] += 10
+        assert not torch.equal(before, network.logits(seen)[..., context:-context])
 
 
-def test_torchscript_gives_the_same() -> None:
-    network = random_network()
-    seen = torch.rand(1, 2 * SMALL.context_frames + 8, FEATURES, 32)
+@SIZES
+def test_torchscript_gives_the_same(size: UNetSize) -> None:
+    network = random_network(size)
+    seen = torch.rand(1, 2 * size.context_frames + 8, FEATURES, 32)
     with torch.inference_mode(), quiet_torchscript():
         scripted = torch.jit.freeze(torch.jit.script(network))
         # Batch normalisation is folded into the convolutions there.
         assert (scripted(seen) - network(seen)).abs().max() < 1e-5
+
+
+def test_rounds_share_their_statistics_and_so_keep_them() -> None:
+    network = BandUNet(4, TWICE).train()
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network.masks(torch.rand(2, 40, FEATURES, 32)).square().sum().backward()
+    for name, value in network.named_buffers():
+        assert torch.equal(value, before[name]), name
+    gradient = network.again[0].weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+
+
+def test_a_second_round_costs_only_its_entrance() -> None:
+    once, twice = (
+        sum(weight.numel() for weight in BandUNet(4, size).parameters()) for size in (SMALL, TWICE)
+    )
+    assert twice - once == SMALL.widths[0] ** 2
+
+
+def test_no_rounds_are_refused() -> None:
+    with pytest.raises(UsageError, match="bad rounds: got 0, wanted at least 1"):
+        UNetSize(rounds=0)

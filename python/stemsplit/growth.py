@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
-    """Give a network the weights of one of its kind with fewer channels.
+    """Give a network the weights of one of its kind with fewer channels or rounds.
 
     What the smaller one computes goes on as it was: its channels take nothing from the new ones,
     which see everything and learn to be heard (function-preserving growth as in Chen et al.,
@@ -31,12 +31,14 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
         for name, module in network.named_modules()
         if isinstance(module, nn.ConvTranspose2d)
     }
-    if state.keys() != smaller.keys():
-        strange = ", ".join(sorted(state.keys() ^ smaller.keys())[:3])
+    # What a smaller one may lack is what changes nothing while it is zero.
+    lacking = {name for name in state.keys() - smaller.keys() if state[name].any()}
+    strange = ", ".join(sorted(lacking | (smaller.keys() - state.keys()))[:3])
+    if strange:
         raise RuntimeError(f"weights of another kind of network: {strange}")
     with torch.no_grad():
-        for name, weights in state.items():
-            given = smaller[name]
+        for name, given in smaller.items():
+            weights = state[name]
             fits = all(a >= b for a, b in zip(weights.shape, given.shape, strict=True))
             if weights.ndim != given.ndim or not fits:
                 raise RuntimeError(

@@ -176,6 +176,11 @@ class Predictor:
         return str(self._dtype).removeprefix("torch.")
 
     @property
+    def number_bytes(self) -> int:
+        """Of each number in its layers."""
+        return self._dtype.itemsize
+
+    @property
     def on_host(self) -> bool:
         """Whether the network works in the machine's memory, not in that of a device."""
         return self.device.type == "cpu"

@@ -94,7 +94,7 @@ def song_memory(
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
     layers = _BAND_LAYERS if card.bands else _PAPER_LAYERS
-    network = round(pairs * 4 * predictor.widest * (card.bands or card.bins))
+    network = round(pairs * predictor.number_bytes * predictor.widest * (card.bands or card.bins))
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
     return (

@@ -4,17 +4,23 @@ A small U-Net of convolutions over bands and frames. Every level has convolution
 bottlenecked linear layer across all bands of a frame (TFC-TDF: Choi et al., "Investigating U-Nets
 with various intermediate blocks for spectrogram-based singing voice separation", ISMIR 2020); the
 middle sees further in time through dilation; skips multiply (as in KUIELab-MDX-Net, Kim et al.
-2021). A softmax over the stems makes the masks of a band sum to 1. It is not recurrent and
-normalises nothing over time, so its view is finite and a song in pieces gives the same masks.
+2021). A softmax over the stems makes the masks of a band sum to 1. All of it may run several times
+with the same weights, each time on what it made of the input before (as the repeated blocks of Hu
+et al., "Speech separation using an asynchronous fully recurrent convolutional neural network",
+NeurIPS 2021): depth without parameters. Over time it is neither recurrent nor normalised, so its
+view is finite and a song in pieces gives the same masks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from stemsplit.errors import UsageError
 
 FEATURES = 4
 """Input channels: left, right, mid and side."""
@@ -38,6 +44,9 @@ class UNetSize:
         Width of the bottleneck of a level's linear layer across its bands.
     dilations:
         Of the middle's blocks, in its frames.
+    rounds:
+        How often the blocks run, with the same weights: after the first time on the sum of what
+        they saw at first and what they made of it.
     """
 
     bands: int = 384
@@ -45,6 +54,17 @@ class UNetSize:
     blocks: int = 1
     squeeze: tuple[int, ...] = (24, 24, 24)
     dilations: tuple[int, ...] = (1, 2, 4, 8)
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise UsageError("bad rounds", got=self.rounds, wanted="at least 1")
+
+    @classmethod
+    def named(cls, facts: dict[str, Any]) -> UNetSize:
+        """Give the size that the settings of a card's training name, as JSON holds it."""
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+        return cls(**values)
 
     @property
     def time_stride(self) -> int:
@@ -54,10 +74,17 @@ class UNetSize:
     @property
     def context_frames(self) -> int:
         """Frames a mask depends on at each side, rounded up to a multiple of `time_stride`."""
-        outer = sum(2 * 2 * self.blocks << level for level in range(len(self.widths) - 1))
-        inner = sum(self.dilations) * self.time_stride
-        view = 1 + outer + inner + self.time_stride - 1
-        return -(-view // self.time_stride) * self.time_stride
+        levels, reach = range(len(self.widths) - 1), 0
+        for _ in range(self.rounds):
+            for level in levels:  # back from the output: a coarser frame begins on its own grid
+                reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
+            reach += sum(self.dilations) * self.time_stride
+            reach += sum(2 * self.blocks << level for level in levels)
+        return _round_up(reach + 1, self.time_stride)
+
+
+def _round_up(value: int, grid: int) -> int:
+    return -(-value // grid) * grid
 
 
 class _Conv(nn.Sequential):
@@ -167,7 +194,24 @@ class BandUNet(nn.Module):
             nn.Sequential(*[_Block(*level) for _ in range(size.blocks)])
             for level in reversed(outer)
         )
+        again = [nn.Conv2d(widths[0], widths[0], 1, bias=False) for _ in range(1, size.rounds)]
+        for conv in again:
+            nn.init.zeros_(conv.weight)  # at first a round repeats the one before
+        self.again = nn.ModuleList(again)
         self.end = nn.ConvTranspose2d(widths[0], stems * CHANNELS, (2, 1), (2, 1))
+
+    def train(self, mode: bool = True) -> BandUNet:
+        """Set the mode; with rounds, normalisation keeps the statistics it began with.
+
+        Rounds share their normalisation, and what they normalise differs: statistics of both
+        together would fit neither.
+        """
+        super().train(mode)
+        if len(self.again):
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def forward(self, features: Tensor) -> Tensor:
         """Give the masks of every frame that has its context.
@@ -195,7 +239,14 @@ class BandUNet(nn.Module):
     def logits(self, features: Tensor) -> Tensor:
         """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames)."""
         x: Tensor = features * self.scale + self.shift
-        x = torch.relu_(self.begin(x.contiguous(memory_format=torch.channels_last)))
+        seen = torch.relu_(self.begin(x.contiguous(memory_format=torch.channels_last)))
+        x = self._body(seen)
+        for again in self.again:
+            x = self._body(again(x).add_(seen))
+        y: Tensor = self.end(x)
+        return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
+
+    def _body(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
             x = blocks(x)
@@ -204,5 +255,4 @@ class BandUNet(nn.Module):
         x = self.middle(x)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             x = blocks(torch.relu_(grow(x)) * skips.pop())
-        y: Tensor = self.end(x)
-        return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
+        return x
