@@ -3,9 +3,10 @@
     python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
 
 One training on the base alone, one on the base with each further collection, and with
-``--remixing`` one on the base with each change of how examples are drawn or compared, and two with
-other seeds, which tell how much is chance. All begin with the same weights and have as many steps:
-random ones, or with ``--start CARD`` those of a trained model, which has heard the base many times.
+``--remixing`` one on the base with each change of how examples are drawn or compared or of how
+often the blocks run, and two with other seeds, which tell how much is chance. All begin with the
+same weights and have as many steps: random ones, or with ``--start CARD`` those of a trained model,
+which has heard the base many times.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
 (``coherent = false`` in a recipe); those of ``--add-backing`` are accompaniments that nobody split
 and teach vocals against the rest (``backing = true``). The figure is the training's own validation,
@@ -55,8 +56,8 @@ REMIXING = {
 """Changes of how examples are drawn, each trained on the base alone; what changes nothing is left
 out."""
 OTHER_SEEDS = (12, 13)
-LOSSES = {"error of the samples in the loss": {"waveform": True}}
-"""Changes of the settings, each trained on the base alone."""
+ROUNDS = {"two rounds": 2, "three rounds": 3}
+"""How often the network's blocks run."""
 LENGTHS = {
     "examples half as long, twice as many": 0.5,
     "twice as long, half as many": 2.0,
@@ -125,12 +126,12 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
         found[f"and {folder.name}, as backing"] = base + stored(folder, share, backing=True)
     runs = {name: dataclasses.replace(plain, tracks=tracks) for name, tracks in found.items()}
     if arguments.remixing:
-        runs |= remixings(dataclasses.replace(plain, tracks=base))
+        runs |= remixings(dataclasses.replace(plain, tracks=base), arguments)
     return runs
 
 
-def remixings(plain: Trial) -> dict[str, Trial]:
-    """Give the trainings with other seeds, and those whose examples are drawn in another way."""
+def remixings(plain: Trial, arguments: argparse.Namespace) -> dict[str, Trial]:
+    """Give the trainings with other seeds, examples drawn otherwise, another loss, more rounds."""
     runs = {f"seed {seed}": dataclasses.replace(plain, seed=seed) for seed in OTHER_SEEDS}
     for name, change in REMIXING.items():
         remix = dataclasses.replace(plain.remix, **change)
@@ -144,9 +145,13 @@ def remixings(plain: Trial) -> dict[str, Trial]:
                 plain.settings, batch_size=int(examples), frames=int(frames)
             )
             runs[name] = dataclasses.replace(plain, settings=settings)
-    for name, change in LOSSES.items():
-        settings = dataclasses.replace(plain.settings, **change)
-        runs[name] = dataclasses.replace(plain, settings=settings)
+    settings = dataclasses.replace(plain.settings, waveform=True)
+    runs["error of the samples in the loss"] = dataclasses.replace(plain, settings=settings)
+    for name, rounds in ROUNDS.items():
+        size = dataclasses.replace(plain.settings.size, rounds=rounds)
+        if arguments.start and size != plain.settings.size:  # only what is trained can repeat
+            settings = dataclasses.replace(plain.settings, size=size)
+            runs[name] = dataclasses.replace(plain, settings=settings)
     return runs
 
 

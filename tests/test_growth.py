@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from stemsplit.cards import read_card
 from stemsplit.growth import embed
-from stemsplit.models import find_card, load_network
+from stemsplit.models import find_card, load_network, save_model
 from stemsplit.unet import FEATURES, BandUNet, UNetSize
 from test_unet import SMALL, TWICE, random_network
 
@@ -65,9 +66,24 @@ def test_a_smaller_or_other_network_is_refused() -> None:
         embed(large, {"weight": torch.zeros(1)})
 
 
+def saved(size: UNetSize, card_path: Path) -> Path:
+    """Save a random network of a size, with a card that fits it."""
+    network = random_network(size)
+    card = dataclasses.replace(
+        read_card(find_card("tiny")),
+        context_frames=size.context_frames,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        training={"network": {"size": dataclasses.asdict(size)}},
+    )
+    save_model(network, card, card_path)
+    return card_path
+
+
 def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: Path) -> None:
     script = Path(__file__).parent.parent / "recipes" / "average_models.py"
-    tiny, base = find_card("tiny"), find_card("base")
+    tiny = saved(UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4)), tmp_path / "tiny.json")
+    larger = UNetSize(widths=(8, 12, 16), squeeze=(4, 6, 8), rounds=2)
+    base = saved(larger, tmp_path / "base.json")
     for share in ("0", "0.75"):
         command = [sys.executable, script, tiny, base, "--share", share, "-o", tmp_path / "a.json"]
         subprocess.run(command, check=True)

@@ -58,15 +58,27 @@ def test_masks_depend_on_the_context_and_no_more(start: int, size: UNetSize) -> 
 
 
 @SIZES
+def test_what_a_round_leaves_out_is_not_missed(size: UNetSize) -> None:
+    """Cropped after each round or all at the end: float32 in another order."""
+    network = random_network(size)
+    context = size.context_frames
+    assert sum(size.crops) == context
+    seen = torch.rand(2, 2 * context + 12, FEATURES, 32)
+    with torch.inference_mode():
+        whole = network.masks(seen)[:, :, :, context:-context]
+        assert (network(seen) - whole).abs().max() < 1e-5
+
+
+@SIZES
 def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
     # The farthest frame is hardly heard: float64, and logits, which no softmax rounds.
     network, double = random_network(size).double(), torch.float64
     context = size.context_frames
     seen = torch.rand(1, 2 * context + 4, FEATURES, 32, dtype=double).permute(0, 2, 3, 1)
     with torch.inference_mode():
-        before = network.logits(seen)[..., context:-context]
+        before = network.logits(seen, network.crops)
         seen[..., size.time_stride] += 10
-        assert not torch.equal(before, network.logits(seen)[..., context:-context])
+        assert not torch.equal(before, network.logits(seen, network.crops))
 
 
 @SIZES

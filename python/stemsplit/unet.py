@@ -74,8 +74,17 @@ class UNetSize:
     @property
     def context_frames(self) -> int:
         """Frames a mask depends on at each side, rounded up to a multiple of `time_stride`."""
+        return self._context(self.rounds)
+
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Frames at each side that nothing after a round depends on, of the first to the last."""
+        contexts = [*map(self._context, range(self.rounds, 0, -1)), 0]
+        return tuple(more - less for more, less in pairwise(contexts))
+
+    def _context(self, rounds: int) -> int:
         levels, reach = range(len(self.widths) - 1), 0
-        for _ in range(self.rounds):
+        for _ in range(rounds):
             for level in levels:  # back from the output: a coarser frame begins on its own grid
                 reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
             reach += sum(self.dilations) * self.time_stride
@@ -166,7 +175,8 @@ class BandUNet(nn.Module):
         super().__init__()
         self.stems = stems
         self.channels = CHANNELS
-        self.context = size.context_frames
+        self.crops = list(size.crops)
+        self.uncropped = [0] * size.rounds
         widths = size.widths
         bands = [size.bands // 2 ** (level + 1) for level in range(len(widths))]
         self.scale = nn.Parameter(torch.ones(1, FEATURES, size.bands, 1))
@@ -228,21 +238,27 @@ class BandUNet(nn.Module):
             Floats (batch, stems, 2 channels, frames - 2 · context, bands), 0 to 1, that sum to 1
             over the stems.
         """
-        masks = self.masks(features)
-        return masks[:, :, :, self.context : masks.shape[3] - self.context]
+        return self._masks(features, self.crops)
 
     def masks(self, features: Tensor) -> Tensor:
         """Give the masks of every frame, with silence beyond the first and the last."""
-        logits = self.logits(features.permute(0, 2, 3, 1))
+        return self._masks(features, self.uncropped)
+
+    def _masks(self, features: Tensor, crops: list[int]) -> Tensor:
+        logits = self.logits(features.permute(0, 2, 3, 1), crops)
         return torch.softmax(logits.float(), dim=1).transpose(3, 4).contiguous()
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames)."""
+    def logits(self, features: Tensor, crops: list[int]) -> Tensor:
+        """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames).
+
+        After each round that many frames are left out at each side.
+        """
         x: Tensor = features * self.scale + self.shift
         seen = torch.relu_(self.begin(x.contiguous(memory_format=torch.channels_last)))
-        x = self._body(seen)
-        for again in self.again:
-            x = self._body(again(x).add_(seen))
+        x = _cropped(self._body(seen), crops[0])
+        for index, again in enumerate(self.again):
+            seen = _cropped(seen, crops[index])
+            x = _cropped(self._body(again(x).add_(seen)), crops[index + 1])
         y: Tensor = self.end(x)
         return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
 
@@ -256,3 +272,9 @@ class BandUNet(nn.Module):
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             x = blocks(torch.relu_(grow(x)) * skips.pop())
         return x
+
+
+def _cropped(x: Tensor, frames: int) -> Tensor:
+    """Leave out so many frames at each side."""
+    inner = x[..., frames : x.shape[-1] - frames]
+    return inner.contiguous(memory_format=torch.channels_last)
