@@ -63,7 +63,10 @@ class UNetSize:
     @classmethod
     def named(cls, facts: dict[str, Any]) -> UNetSize:
         """Give the size that the settings of a card's training name, as JSON holds it."""
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in facts.items()
+        }
         return cls(**values)
 
     @property
