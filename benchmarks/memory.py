@@ -14,9 +14,9 @@ from common import machine, machine_line, markdown, publish, run, write_song
 BAR_MEGABYTES = 150
 SHORT_MINUTES = 1
 LIMITS = {  # MiB, for --max-memory
-    "base": (576, 768, 1024),
-    "tiny": (640, 768, 1024),
-    "paper": (704, 768, 1024),
+    "base": (512, 768, 1024),
+    "tiny": (576, 768, 1024),
+    "paper": (640, 768, 1024),
 }
 
 

@@ -82,7 +82,8 @@ def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]
 def test_validation_measures_what_separating_leaves(stored: list[StoredTrack]) -> None:
     separator = Separator("tiny", "cpu", threads=1, precision="float32")
     card, network = load_network(find_card("tiny"), torch.device("cpu"))
-    settings = BandSettings(batch_size=1, size=UNetSize())
+    size = UNetSize.named(card.training["network"]["size"])
+    settings = BandSettings(batch_size=1, size=size)
     validation = BandTask(settings, stored, stored, seed=0).validate(network)
     ratios = []
     for stems in map(read_stems, stored):

@@ -71,22 +71,23 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Exception], list[Cr
 def test_the_way_out_of_a_full_device(crowd: Callable[[int, Exception], list[Crowded]]) -> None:
     rng = np.random.default_rng(0)
     tiny = find_card("tiny")
-    seen = rng.uniform(0, 1, (1, 300 + 152, 4, 384)).astype(np.float32)
+    context = 2 * read_card(tiny).context_frames
+    seen = rng.uniform(0, 1, (1, 300 + context, 4, 384)).astype(np.float32)
     wanted = infer.Predictor(tiny, CPU, "float32").answers(seen)
     for error in ERRORS:
         lines: list[str] = []
-        made = crowd(100 + 152, error)
+        made = crowd(100 + context, error)
         predictor = infer.Predictor(tiny, CPU, "float32", on_warning=lines.append)
         assert np.abs(predictor.answers(seen) - wanted).max() < ROUNDING
         # 300 frames, halved to 148 and 72 (multiples of 4), which fit.
-        assert made[-1].asked[:3] == [300 + 152, 148 + 152, 72 + 152]
+        assert made[-1].asked[:3] == [300 + context, 148 + context, 72 + context]
         assert lines == [
             "out of memory on cpu: the segment is halved to 1.67 s, which is slower and gives the "
             "same stems"
         ]
         predictor.answers(seen)
         assert len(lines) == 1  # it is known now
-        assert max(made[-1].asked[3:]) == 72 + 152
+        assert max(made[-1].asked[3:]) == 72 + context
 
 
 @pytest.mark.parametrize(
