@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_matrices_may_be_stored_in_half_the_bytes(random_model: Path, tmp_path: 
         assert weight.dtype == torch.float32
         # Rounded to 11 bits, and below float16's least normal number to a 2**-24.
         assert torch.allclose(weight, wanted, rtol=2**-11, atol=2**-25)
+
+
+def test_models_do_not_say_where_they_were_made(random_model: Path) -> None:
+    packaged = [models.find_card(name).with_suffix(".pt") for name in models.packaged_models()]
+    for weights in (random_model.with_suffix(".pt"), *packaged):
+        with zipfile.ZipFile(weights) as archive:
+            for name in archive.namelist():
+                content = archive.read(name)
+                assert b"/stemsplit/unet.py" not in content, name
+                assert str(Path(models.__file__).parent).encode() not in content, name
 
 
 def test_a_model_may_be_named_by_its_card(random_model: Path) -> None:

@@ -59,6 +59,20 @@ def check_archive(data: bytes, name: str) -> None:
         raise _bad(name, "a file without code, as torch.save writes it", "it may be a pickle")
 
 
+def without_origins(data: bytes) -> bytes:
+    """Give a TorchScript archive without the notes of where its code lay when it was made.
+
+    They name files and folders of the machine that a model was trained on, and only serve messages
+    of errors.
+    """
+    kept = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(kept, "w") as copy:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                copy.writestr(entry, archive.read(entry))
+    return kept.getvalue()
+
+
 def _checked(entry: zipfile.ZipInfo, name: str) -> str:
     """Check an entry by itself; give the folder it is in at the top."""
     path = entry.orig_filename

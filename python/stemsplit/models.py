@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemsplit import trust
-from stemsplit.archive import MAX_WEIGHTS_BYTES, check_archive
+from stemsplit.archive import MAX_WEIGHTS_BYTES, check_archive, without_origins
 from stemsplit.cards import ModelCard, read_card, write_card
 from stemsplit.errors import ModelError
 from stemsplit.files import replaced
@@ -179,8 +179,11 @@ def save_model(
             if weight.ndim > 1:  # the rest is small, and statistics may be too small for float16
                 weight.data = weight.data.half()
     weights = card_path.with_suffix(".pt")
-    with replaced(weights) as temporary, quiet_torchscript():
-        torch.jit.save(torch.jit.script(network.eval()), str(temporary))
+    saved = io.BytesIO()
+    with quiet_torchscript():
+        torch.jit.save(torch.jit.script(network.eval()), saved)
+    with replaced(weights) as temporary:
+        temporary.write_bytes(without_origins(saved.getvalue()))
     sealed = dataclasses.replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     write_card(sealed, card_path)
     return sealed

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "881874db604bccdb3c66e683ff32541177c74270e6d4580cd2a0dcf27efb51d9",
-    "paper": "5472e215bc07100f6e30eb62daba547313dfd9fda61a76d233834a8e68509d3d",
-    "tiny": "6b69e90c43c47644d1fd3b43e857b2fe253d37ce7dd2a416132b5017d6f74c0e",
+    "base": "9a3c4615823b2c975426b281053a50a62cae3c9d24e400d1c72c3597d8231351",
+    "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
+    "tiny": "36bbf624ca67b723a545c6172d2b034e49cffbdcf0db3e9eff3774bcda22aef4",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
