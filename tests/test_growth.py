@@ -81,17 +81,18 @@ def saved(size: UNetSize, card_path: Path) -> Path:
 
 def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: Path) -> None:
     script = Path(__file__).parent.parent / "recipes" / "average_models.py"
-    tiny = saved(UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4)), tmp_path / "tiny.json")
+    smaller = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4))
     larger = UNetSize(widths=(8, 12, 16), squeeze=(4, 6, 8), rounds=2)
-    base = saved(larger, tmp_path / "base.json")
+    earlier = saved(smaller, tmp_path / "earlier.json")
+    later = saved(larger, tmp_path / "later.json")
     for share in ("0", "0.75"):
-        command = [sys.executable, script, tiny, base, "--share", share, "-o", tmp_path / "a.json"]
-        subprocess.run(command, check=True)
+        options = ["--share", share, "-o", tmp_path / "a.json"]
+        subprocess.run([sys.executable, script, earlier, later, *options], check=True)
         card = read_card(tmp_path / "a.json")
         assert card.training["averaged"]["share"] == float(share)
         states = [
             load_network(path, torch.device("cpu"), read_card(path).sha256)[1].state_dict()
-            for path in (tiny, base, tmp_path / "a.json")
+            for path in (earlier, later, tmp_path / "a.json")
         ]
         small, large, got = (state["middle.0.conv.0.weight"] for state in states)
         inside = tuple(slice(size) for size in small.shape)

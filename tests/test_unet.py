@@ -28,7 +28,7 @@ def random_network(size: UNetSize = SMALL) -> BandUNet:
     return network.eval()
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("rounds", [1, 3])
 def test_the_default_size_spends_no_more_than_one_source_of_the_paper(rounds: int) -> None:
     network = BandUNet(4, UNetSize(rounds=rounds))
     assert sum(weight.numel() for weight in network.parameters()) <= 323_233
