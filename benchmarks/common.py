@@ -45,11 +45,14 @@ def run(command: list[str], prefix: list[str]) -> Run:
     return Run(facts["seconds"], facts["cpu_seconds"], facts["peak_bytes"], done.stdout)
 
 
-def write_song(path: Path, seconds: int) -> None:
-    """Write a seeded stereo song, 16 bits: chords, a bass, beats of noise, a wandering voice."""
+def write_song(path: Path, seconds: int, pairs: int = 1) -> None:
+    """Write a seeded song, 16 bits: chords, a bass, beats of noise, a wandering voice.
+
+    It has so many pairs of channels, all alike.
+    """
     beat = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
     fade = np.exp(-8 * beat)
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, "PCM_16") as file:
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2 * pairs, "PCM_16") as file:
         for index in range(2 * seconds):
             rng = np.random.default_rng(index)
             root = 55 * 2 ** (rng.integers(0, 12) / 12)
@@ -58,7 +61,7 @@ def write_song(path: Path, seconds: int) -> None:
             drums = fade * rng.standard_normal((2, beat.size))
             middle = 0.3 * np.sin(2 * np.pi * root * beat) + 0.2 * voice
             sides = 0.05 * chord * np.array([[1.0], [0.6]])
-            file.write((0.6 * (middle + sides + 0.15 * drums)).T)
+            file.write(np.tile(0.6 * (middle + sides + 0.15 * drums), (pairs, 1)).T)
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from common import machine, machine_line, markdown, publish, run, write_song
 
 BAR_MEGABYTES = 150
 SHORT_MINUTES = 1
-LIMITS = {  # MiB, for --max-memory
-    "base": (512, 768, 1024),
-    "tiny": (576, 768, 1024),
-    "paper": (640, 768, 1024),
-}
+LIMITS = (  # model, pairs of channels, precision, and limits in MiB for --max-memory
+    ("base", 1, "auto", (512, 768, 1024)),
+    ("tiny", 1, "auto", (576, 768, 1024)),
+    ("paper", 1, "auto", (640, 768, 1024)),
+    ("base", 3, "float32", (896,)),
+    ("tiny", 3, "float32", (1152,)),
+)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -28,11 +30,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         results.append({"minutes": minutes, "bytes": peak})
         print(f"{minutes} min: {peak / 1e6:.0f} MB", flush=True)
     limits = []
-    for model, sizes in LIMITS.items():
+    for model, pairs, precision, sizes in LIMITS:
         for size in sizes:
-            peak = peak_bytes(arguments, 0.5, "-m", model, "--max-memory", f"{size}M")
-            limits.append({"model": model, "limit_bytes": size << 20, "bytes": peak})
-            print(f"{model} --max-memory {size}M: {peak / 2**20:.0f} MiB", flush=True)
+            options = ("-m", model, "--precision", precision, "--max-memory", f"{size}M")
+            peak = peak_bytes(arguments, 0.5, *options, pairs=pairs)
+            case = {"model": model, "channels": 2 * pairs, "precision": precision}
+            limits.append({**case, "limit_bytes": size << 20, "bytes": peak})
+            print(*options, f"{2 * pairs} channels: {peak / 2**20:.0f} MiB", flush=True)
     return {
         **machine(("stemsplit", "numpy", "torch")),
         "threads": arguments.threads,
@@ -42,11 +46,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def peak_bytes(arguments: argparse.Namespace, minutes: float, *options: str) -> int:
+def peak_bytes(arguments: argparse.Namespace, minutes: float, *options: str, pairs: int = 1) -> int:
     """Separate a song of so many minutes; give the process's peak memory."""
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         song = Path(folder) / "song.wav"
-        write_song(song, round(60 * minutes))
+        write_song(song, round(60 * minutes), pairs)
         command = [sys.executable, "-m", "stemsplit", str(song), "-o", folder, *options]
         command += ["--device", "cpu", "--threads", str(arguments.threads), "--quiet"]
         return run(command, arguments.prefix).peak_bytes
@@ -57,7 +61,10 @@ def table(report: dict[str, Any]) -> list[str]:
     growth = report["growth_bytes"] / 1e6
     rows = [[f"{r['minutes']} min", f"{r['bytes'] / 1e6:.0f}"] for r in report["results"]]
     limits = [
-        [row["model"], f"{row['limit_bytes'] >> 20}M", f"{row['bytes'] / 2**20:.0f}"]
+        [
+            *(row["model"], str(row["channels"]), row["precision"]),
+            *(f"{row['limit_bytes'] >> 20}M", f"{row['bytes'] / 2**20:.0f}"),
+        ]
         for row in report["limits"]
     ]
     verdict = "met" if growth <= BAR_MEGABYTES else "**missed**"
@@ -69,7 +76,7 @@ def table(report: dict[str, Any]) -> list[str]:
         f"Growth {growth:.0f} MB; bar: at most {BAR_MEGABYTES} MB from {SHORT_MINUTES} to 60 "
         f"minutes: {verdict} at {report['results'][1]['minutes']} minutes.",
         "",
-        *markdown(["model", "`--max-memory`", "peak MiB"], limits),
+        *markdown(["model", "channels", "`--precision`", "`--max-memory`", "peak MiB"], limits),
     ]
 
 
