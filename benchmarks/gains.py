@@ -21,7 +21,6 @@ from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
 
 SAMPLE_RATE = 44100
-SHIFT = 512
 N_FFT, HOP_LENGTH = 4096, 1024
 Way = Callable[[np.ndarray], np.ndarray]
 
@@ -32,16 +31,6 @@ def separating(separator: Separator) -> Way:
     def separate(mixture: np.ndarray) -> np.ndarray:
         stems = separator.separate(np.ascontiguousarray(mixture), SAMPLE_RATE, soft=True).stems
         return np.stack([stems[source] for source in SOURCES])
-
-    return separate
-
-
-def shifted(plain: Way) -> Way:
-    """Mean of the song and the song half a hop later."""
-
-    def separate(mixture: np.ndarray) -> np.ndarray:
-        later = plain(np.pad(mixture, ((0, 0), (SHIFT, 0))))[..., SHIFT:]
-        return (plain(mixture) + later) / 2
 
     return separate
 
@@ -84,7 +73,10 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
             f"`--precision {precision}`": separating(Separator(model, "cpu", precision=precision))
             for precision in ("float32", "half")
         },
-        "mean of two shifts": shifted(plain),
+        **{
+            f"`--shifts {shifts}`": separating(Separator(model, "cpu", shifts=shifts))
+            for shifts in (2, 4)
+        },
         "mean of both channel orders": swapped(plain),
     }
     if second is not None:

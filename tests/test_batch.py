@@ -257,6 +257,7 @@ def test_exit_codes(errors, code):
         ({"threads": 0}, "bad --threads"),
         ({"device": "gpu"}, "bad --device"),
         ({"precision": "double"}, "bad --precision: got double, wanted auto or float32 or half"),
+        ({"shifts": 0}, "bad --shifts: got 0, wanted 1 to 32"),
         ({"segment_seconds": float("nan")}, "bad --segment"),
     ],
 )

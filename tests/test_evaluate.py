@@ -65,8 +65,8 @@ class FakeSeparator:
     device = "cpu"
     card = SimpleNamespace(sources=("drums", "vocals", "other", "bass"), soft=False)
 
-    def __init__(self, _model="fake", _device="cpu", *, channels=1, precision="auto"):
-        assert precision == "auto"
+    def __init__(self, _model="fake", _device="cpu", *, channels=1, precision="auto", shifts=1):
+        assert (precision, shifts) == ("auto", 1)
         self.settings = SETTINGS
         self.channels = channels
         self.heard = []

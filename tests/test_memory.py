@@ -71,6 +71,7 @@ def test_the_estimate_grows_with_all_that_needs_memory(predictor: Predictor) -> 
     assert song_memory(predictor, 96_000, 2, 5.0) > usual
     assert song_memory(predictor, 44_100, 6, 5.0) > usual
     assert song_memory(predictor, 44_100, 2, 6.0) > usual
+    assert song_memory(predictor, 44_100, 2, 5.0, shifts=2) > usual
 
 
 def test_soft_masks_in_bands_take_less(predictor: Predictor) -> None:

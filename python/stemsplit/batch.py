@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemsplit.config import checked_shifts
 from stemsplit.errors import NoSpaceError, StemsplitError, UsageError
 from stemsplit.events import Event, SongEnded, SongProgress, SongStarted, Warned
 from stemsplit.files import absolute
@@ -56,7 +57,7 @@ class SeparateOptions:
         The output folder.
     outputs:
         What to write there.
-    model, device, threads, precision:
+    model, device, threads, precision, shifts:
         As for `Separator`.
     soft, segment_seconds:
         As for `Separator.separate`.
@@ -83,6 +84,7 @@ class SeparateOptions:
     model: str = DEFAULT_MODEL
     device: str = "auto"
     precision: str = "auto"
+    shifts: int = 1
     threads: int | None = None
     soft: bool | None = None
     segment_seconds: float = SEGMENT_SECONDS
@@ -101,6 +103,7 @@ class SeparateOptions:
             )
         if self.precision not in PRECISIONS:
             raise UsageError("bad --precision", got=self.precision, wanted=" or ".join(PRECISIONS))
+        checked_shifts(self.shifts, "--shifts")
         for option, value in (("--threads", self.threads), ("--jobs", self.jobs)):
             if value is not None and value < 1:
                 raise UsageError(f"bad {option}", got=value, wanted="at least 1")
@@ -272,7 +275,7 @@ class Batch:
             return None
         soft = self._card.soft if options.soft is None else options.soft
         same = (
-            manifest.matches(song_settings(self._card, soft, options.outputs))
+            manifest.matches(song_settings(self._card, soft, options.outputs, options.shifts))
             and manifest.complete(options.output)
             and manifest.input.unchanged(song.path)
         )
@@ -300,13 +303,19 @@ class Batch:
             device=options.device,
             threads=options.threads,
             precision=options.precision,
+            shifts=options.shifts,
             on_warning=lambda line: self._emit(Warned(line)),
         )
         if options.max_memory is not None:
             self._memory = MemoryLimit.now(options.max_memory, options.jobs)
             predictor, rate = self._separator.predictor, self._card.sample_rate
             self._memory.segment_seconds(
-                predictor, rate, 1, options.segment_seconds, soft=options.soft
+                predictor,
+                rate,
+                1,
+                options.segment_seconds,
+                soft=options.soft,
+                shifts=options.shifts,
             )
         self.setup = {
             "import": imported - began,

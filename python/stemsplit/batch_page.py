@@ -85,6 +85,8 @@ def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> 
         "segment": f"{options.segment_seconds:g} s",
         "stems' level": f"{report.gain_db:+.2f} dB",
     }
+    if options.shifts > 1:
+        settings["shifts"] = options.shifts
     if report.device is not None:  # else the stems were there before
         settings |= {"device": report.device, "precision": report.precision}
     for stem, count in report.clipped.items():

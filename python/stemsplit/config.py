@@ -11,6 +11,7 @@ SOURCES: tuple[str, ...] = ("vocals", "drums", "bass", "other")
 
 MIN_N_FFT = 64
 MAX_N_FFT = 65536
+MAX_SHIFTS = 32
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,16 @@ class StftSettings:
     def frames(self, samples: int) -> int:
         """Frames of a signal of that many samples: ``1 + samples // hop_length``."""
         return 1 + samples // self.hop_length
+
+
+def checked_shifts(shifts: int, option: str = "shifts") -> int:
+    """Give a number of shifts that makes sense.
+
+    Raises
+    ------
+    UsageError
+        Another.
+    """
+    if not 1 <= shifts <= MAX_SHIFTS:
+        raise UsageError(f"bad {option}", got=shifts, wanted=f"1 to {MAX_SHIFTS}")
+    return shifts

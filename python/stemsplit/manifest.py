@@ -107,13 +107,17 @@ class Manifest:
         return bool(json.loads(json.dumps(settings)) == self.settings)
 
 
-def song_settings(card: ModelCard, soft: bool, options: OutputOptions) -> dict[str, Any]:
+def song_settings(
+    card: ModelCard, soft: bool, options: OutputOptions, shifts: int = 1
+) -> dict[str, Any]:
     """Give everything the content of a song's files depends on.
 
-    Device, precision, threads and segment are left out: they change rounding only.
+    Device, precision, threads and segment are left out: they change rounding only. Shifts are
+    where there are some, so that records from before them stay good.
     """
     model = {"name": card.name, "sha256": card.sha256}
-    return {"model": model, "soft": soft, **dataclasses.asdict(options)}
+    settings = {"model": model, "soft": soft, **dataclasses.asdict(options)}
+    return settings if shifts == 1 else {**settings, "shifts": shifts}
 
 
 def read_manifest(path: Path) -> Manifest | None:

@@ -67,6 +67,7 @@ def song_memory(
     segment_seconds: float,
     *,
     soft: bool | None = None,
+    shifts: int = 1,
 ) -> int:
     """Estimate, from above, the bytes that separating a song adds to what a process holds.
 
@@ -80,6 +81,8 @@ def song_memory(
         Song predicted at a time, s.
     soft:
         Whether masks are soft, None for the model's own way: those in bands stay in bands.
+    shifts:
+        Separations side by side (`stemsplit.shifts`); one at a time runs the network.
     """
     from stemsplit.pipeline import segment_frames, working_settings
 
@@ -97,13 +100,12 @@ def song_memory(
     network = round(pairs * predictor.number_bytes * predictor.widest * (card.bands or card.bins))
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
-    return (
-        _LIBRARIES
-        + block_samples * channels * 4 * settings.n_fft // settings.hop_length
+    song = (
+        block_samples * channels * 4 * settings.n_fft // settings.hop_length
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
         + context * 2 * spectrum
-        + at_once * layers * network
     )
+    return _LIBRARIES + shifts * song + at_once * layers * network
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class MemoryLimit:
         wanted: float,
         *,
         soft: bool | None = None,
+        shifts: int = 1,
     ) -> float:
         """Give the longest segment that keeps the limit, at most what is wanted, s.
 
@@ -149,7 +152,7 @@ class MemoryLimit:
         least = min(wanted, LEAST_SEGMENT_SECONDS)
 
         def taken(seconds: float) -> int:
-            return song_memory(predictor, sample_rate, channels, seconds, soft=soft)
+            return song_memory(predictor, sample_rate, channels, seconds, soft=soft, shifts=shifts)
 
         needed = taken(least)
         if needed > available:

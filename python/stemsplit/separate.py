@@ -11,11 +11,12 @@ import torch
 
 from stemsplit import dsp
 from stemsplit.audio import MAX_PEAK
-from stemsplit.config import StftSettings
+from stemsplit.config import StftSettings, checked_shifts
 from stemsplit.errors import AudioError
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
+from stemsplit.shifts import delays, mean_of_shifts
 
 Audio = npt.NDArray[np.float32]
 
@@ -90,6 +91,9 @@ class Separator:
     precision:
         Of the network's arithmetic: ``auto``, ``float32`` or ``half`` (float16 on CUDA, bfloat16
         on the CPU); see `stemsplit.infer.choose_precision`.
+    shifts:
+        How often a song is separated, each time beginning a fraction of a hop later; the stems are
+        the mean (`stemsplit.shifts`).
     trusted_sha256:
         SHA-256 of the weights, for a model that is neither packaged nor accepted: it is code, and
         the caller vouches for it.
@@ -101,6 +105,8 @@ class Separator:
     ------
     ModelError, DeviceError
         The model or the device cannot be had.
+    UsageError
+        Another precision, or shifts that make no sense.
     """
 
     def __init__(
@@ -110,9 +116,11 @@ class Separator:
         *,
         threads: int | None = None,
         precision: str = "auto",
+        shifts: int = 1,
         trusted_sha256: str | None = None,
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
+        self.shifts = checked_shifts(shifts)
         card_path = find_card(model)
         self.device = choose_device(device)
         self.threads = threads
@@ -200,7 +208,8 @@ class Separator:
     def predict(self, audio: Audio, sample_rate: int) -> Prediction:
         """Predict the masks of a mixture without applying them: what `evaluate` looks into.
 
-        Parameters are those of `separate`; the rate must be one that needs no resampling.
+        Parameters are those of `separate`; the rate must be one that needs no resampling. Masks
+        are those of the song as it is, whatever the shifts.
         """
         mixture = _checked(audio)
         settings = working_settings(self.settings, sample_rate)
@@ -250,17 +259,22 @@ class Separator:
             float32 (stems, channels, samples), in the order of the card's sources; together
             exactly as long as the mixture.
         """
+
+        def separate(song: Iterator[Audio]) -> Iterator[Audio]:
+            return separate_blocks(
+                song,
+                self.predictor,
+                sample_rate,
+                channels,
+                soft=self.card.soft if soft is None else soft,
+                segment_seconds=segment_seconds,
+                threads=self.threads,
+                watch=watch,
+            )
+
         done = 0
-        for stems in separate_blocks(
-            blocks,
-            self.predictor,
-            sample_rate,
-            channels,
-            soft=self.card.soft if soft is None else soft,
-            segment_seconds=segment_seconds,
-            threads=self.threads,
-            watch=watch,
-        ):
+        hop = self.card.hop_length / self.card.sample_rate * sample_rate
+        for stems in mean_of_shifts(blocks, channels, delays(self.shifts, hop), separate):
             yield stems
             done += stems.shape[2]
             if on_progress is not None:

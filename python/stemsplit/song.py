@@ -131,6 +131,7 @@ def separate_file(
                 reader.channels,
                 segment_seconds,
                 soft=soft,
+                shifts=separator.shifts,
             )
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
@@ -174,7 +175,7 @@ def separate_file(
                 gain_db=written.gain_db,
             )
             soft = separator.card.soft if soft is None else soft
-            settings = song_settings(separator.card, soft, options)
+            settings = song_settings(separator.card, soft, options, separator.shifts)
             owned = previous.owned if previous else ()
             work.commit(*_record(plan, written, identity, settings, result, owned))
             return result

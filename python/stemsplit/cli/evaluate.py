@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemsplit.cli.process import tune_process
-from stemsplit.errors import OutputError
+from stemsplit.errors import OutputError, UsageError
 from stemsplit.files import replaced
 from stemsplit.models import DEFAULT_MODEL
 
@@ -76,6 +76,9 @@ def evaluate(
     precision: Annotated[
         str, typer.Option("--precision", help="Of the network: auto, float32 or half.")
     ] = "auto",
+    shifts: Annotated[
+        int, typer.Option("--shifts", metavar="N", help="Take the mean of N separations.")
+    ] = 1,
     update_card: Annotated[
         bool, typer.Option("--update-card", help="Write the figures into the model's card.")
     ] = False,
@@ -85,6 +88,12 @@ def evaluate(
 
     Prints the paper's metrics and museval's, for the mixture, for ideal masks and for the model.
     """
+    if update_card and shifts > 1:
+        raise UsageError(
+            "--update-card is for a model as it is",
+            got=f"--shifts {shifts}",
+            remedy="leave one of them out",
+        )
     tune_process()
     # Only now: torch takes seconds to import, and the command line must answer without.
     from stemsplit.evaluate import evaluate as run
@@ -93,7 +102,7 @@ def evaluate(
     with _json_file(json_path) as write, _progress(quiet=quiet) as show:
         evaluation = run(
             directory,
-            Separator(model, device, precision=precision),
+            Separator(model, device, precision=precision, shifts=shifts),
             soft=soft,
             museval=museval,
             limit=tracks,

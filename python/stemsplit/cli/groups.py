@@ -50,6 +50,7 @@ class WorkGroup:
     soft: options.Soft = None
     segment: options.Segment = SEGMENT_SECONDS
     precision: options.Precision = "auto"
+    shifts: options.Shifts = 1
     threads: options.Threads = None
     max_memory: options.MaxMemory = None
     nice: options.Nice = False
@@ -73,6 +74,7 @@ class WorkGroup:
             soft=self.soft,
             segment_seconds=self.segment,
             precision=self.precision,
+            shifts=self.shifts,
             threads=self.threads,
             max_memory=None if self.max_memory is None else parse_size(self.max_memory),
             jobs=self.jobs,

@@ -160,6 +160,16 @@ Precision = Annotated[
         autocompletion=one_of(PRECISIONS),
     ),
 ]
+Shifts = Annotated[
+    int,
+    typer.Option(
+        "--shifts",
+        metavar="N",
+        help="Separate N times, beginning parts of a frame apart, and take the mean: slower, a "
+        "little better.",
+        rich_help_panel=_MODEL,
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(

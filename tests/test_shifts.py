@@ -1,0 +1,161 @@
+"""The mean of shifted separations: its definition, its lengths, its errors, the command."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import SongWriter, StemMaker
+from stemsplit.cli.app import run
+from stemsplit.config import MAX_SHIFTS, SOURCES, checked_shifts
+from stemsplit.errors import AudioError, UsageError
+from stemsplit.separate import Separator
+from stemsplit.shifts import Separate, delays, mean_of_shifts
+
+Audio = np.ndarray
+# Segments begin elsewhere in a song with silence before it, and float32 rounds otherwise there:
+# as in test_separate.
+ROUNDING = 1e-5
+
+
+def test_delays_divide_the_hop_evenly() -> None:
+    assert delays(1, 1024) == [0]
+    assert delays(4, 1024) == [0, 256, 512, 768]
+    assert delays(3, 1114.6) == [0, 372, 743]
+
+
+def pieces(song: Audio, *lengths: int) -> Iterator[Audio]:
+    """Give a song in blocks of these lengths, and the rest."""
+    yield from np.split(song, np.cumsum(lengths), axis=1)
+
+
+def song_and_places(sizes: Iterator[int]) -> Separate:
+    """Give two stems, the song and where in it one is, in blocks of another size each time."""
+
+    def separate(blocks: Iterator[Audio]) -> Iterator[Audio]:
+        size = next(sizes)
+        song = np.concatenate(list(blocks), axis=1)
+        places = np.broadcast_to(np.arange(song.shape[1], dtype=np.float32), song.shape)
+        for start in range(0, song.shape[1], size):
+            yield np.stack([song, places])[..., start : start + size]
+
+    return separate
+
+
+def test_it_is_the_mean_at_every_sample() -> None:
+    song = np.random.default_rng(0).standard_normal((2, 50)).astype(np.float32)
+    blocks = list(
+        mean_of_shifts(pieces(song, 7, 0, 20), 2, [0, 4, 5], song_and_places(iter((3, 9, 5))))
+    )
+    got = np.concatenate(blocks, axis=2)
+    assert len(blocks) > 2  # they come as soon as all have them
+    np.testing.assert_allclose(got[0], song, rtol=1e-6)  # a sum of three and a division in float32
+    np.testing.assert_allclose(got[1], np.broadcast_to(np.arange(50) + 3.0, song.shape), rtol=1e-6)
+
+
+def test_the_song_is_taken_once_by_threads_of_any_order() -> None:
+    song = np.arange(400, dtype=np.float32).reshape(1, -1)
+    taken: list[int] = []
+
+    def blocks() -> Iterator[Audio]:
+        for index, block in enumerate(pieces(song, *[1] * 399)):
+            taken.append(index)
+            yield block
+
+    def from_thread(blocks: Iterator[Audio]) -> Iterator[Audio]:
+        read: list[Audio] = []
+        thread = threading.Thread(target=lambda: read.extend(blocks))
+        threads.append(thread)
+        thread.start()
+        yield np.zeros((1, 1, 0), np.float32)  # the others start meanwhile
+        thread.join()
+        yield np.concatenate(read, axis=1)[None]
+
+    threads: list[threading.Thread] = []
+    got = np.concatenate(list(mean_of_shifts(blocks(), 1, [0, 1, 2, 3], from_thread)), axis=2)
+    np.testing.assert_array_equal(got[0], song)
+    assert taken == list(range(400))
+    assert len(threads) == 4
+
+
+def test_a_song_that_breaks_off_is_no_shorter_song_to_any() -> None:
+    def broken() -> Iterator[Audio]:
+        yield np.ones((1, 10), np.float32)
+        raise AudioError("cannot read on")
+
+    heard: list[int] = []
+
+    def separate(blocks: Iterator[Audio]) -> Iterator[Audio]:
+        yield np.zeros((1, 1, 0), np.float32)
+        with pytest.raises(AudioError, match="cannot read on"):
+            heard.extend(block.shape[1] for block in blocks)
+
+    assert len(list(mean_of_shifts(broken(), 1, [0, 2], separate))) == 1
+    assert heard == [10, 2, 10]
+
+
+@pytest.fixture(scope="module")
+def mixture(make_stems: StemMaker) -> Audio:
+    return np.sum(list(make_stems(2.5).values()), axis=0)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_stems_are_the_mean_of_songs_that_begin_later(mixture: Audio, *, soft: bool) -> None:
+    plain = Separator("paper", "cpu")
+    wanted = {source: np.zeros(mixture.shape) for source in SOURCES}
+    for delay in delays(3, plain.settings.hop_length):
+        later = np.pad(mixture, ((0, 0), (delay, 0)))
+        for source, stem in plain.separate(later, 44_100, soft=soft).stems.items():
+            wanted[source] += stem[:, delay:] / 3
+    got = Separator("paper", "cpu", shifts=3).separate(
+        mixture, 44_100, soft=soft, segment_seconds=0.8
+    )
+    for source in SOURCES:
+        assert np.abs(got.stems[source] - wanted[source]).max() < ROUNDING
+
+
+@pytest.mark.parametrize(("samples", "rate"), [(1, 44_100), (700, 44_100), (30_001, 48_000)])
+def test_stems_are_as_long_as_the_song_and_add_up_to_it(samples: int, rate: int) -> None:
+    song = np.random.default_rng(1).uniform(-0.5, 0.5, (2, samples)).astype(np.float32)
+    result = Separator("tiny", "cpu", shifts=2).separate(song, rate)
+    assert all(stem.shape == song.shape for stem in result.stems.values())
+    # Masks that sum to 1 and transforms, all float32, as in test_separate.
+    assert np.abs(result.residual).max() < ROUNDING
+
+
+@pytest.mark.parametrize("shifts", [0, -1, MAX_SHIFTS + 1])
+def test_numbers_that_make_no_sense_are_refused(shifts: int) -> None:
+    with pytest.raises(UsageError, match=f"bad shifts: got {shifts}, wanted 1 to 32"):
+        checked_shifts(shifts)
+    with pytest.raises(UsageError, match="bad shifts"):
+        Separator("tiny", "cpu", shifts=shifts)
+
+
+def test_the_command_knows_what_was_made_with_them(
+    write_song: SongWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(write_song(seconds=1.0)), "-o", str(tmp_path / "out"), "--model", "tiny"]
+
+    def separate(*more: str) -> dict[str, object]:
+        assert run([*arguments, "--json", "--skip-existing", *more]) == 0
+        document: dict[str, object] = json.loads(capsys.readouterr().out)
+        return document
+
+    first = separate("--shifts", "2")
+    assert first["settings"]["shifts"] == 2  # type: ignore[index]
+    for more, status in ((["--shifts", "2"], "skipped"), ([], "done"), (["--shifts", "2"], "done")):
+        assert separate(*more)["songs"][0]["status"] == status  # type: ignore[index]
+    assert run([*arguments, "--shifts", "0"]) == 2
+    assert "bad --shifts: got 0, wanted 1 to 32" in capsys.readouterr().err
+
+
+def test_a_card_tells_of_the_model_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", str(tmp_path), "--shifts", "2", "--update-card"]) == 2
+    assert "--update-card is for a model as it is" in capsys.readouterr().err
