@@ -14,7 +14,7 @@ from stemsplit.cards import read_card
 from stemsplit.growth import embed
 from stemsplit.models import find_card, load_network, save_model
 from stemsplit.unet import FEATURES, BandUNet, UNetSize
-from test_unet import SMALL, TWICE, random_network
+from test_unet import AGAIN, SMALL, random_network
 
 LARGER = UNetSize(bands=32, widths=(8, 12, 16), squeeze=(4, 6, 8), dilations=(1, 2))
 
@@ -29,16 +29,17 @@ def test_a_larger_network_answers_as_the_one_inside() -> None:
         assert (large.masks(x) - small.masks(x)).abs().max() < 1e-6
 
 
-def test_a_second_round_repeats_the_first_at_the_beginning() -> None:
-    once, twice = random_network(), BandUNet(4, TWICE).eval()
+@AGAIN
+def test_a_second_round_repeats_the_first_at_the_beginning(size: UNetSize, entrance: str) -> None:
+    once, twice = random_network(), BandUNet(4, size).eval()
     embed(twice, once.state_dict())
     x = torch.rand(2, 40, FEATURES, 32)
     with torch.inference_mode():
         assert torch.equal(twice.masks(x), once.masks(x))
-    with pytest.raises(RuntimeError, match=r"another kind of network: again"):
+    with pytest.raises(RuntimeError, match=f"another kind of network: {entrance}"):
         embed(BandUNet(4, SMALL), twice.state_dict())
-    with pytest.raises(RuntimeError, match=r"another kind of network: again"):
-        embed(random_network(TWICE), once.state_dict())
+    with pytest.raises(RuntimeError, match=f"another kind of network: {entrance}"):
+        embed(random_network(size), once.state_dict())
 
 
 def test_new_channels_learn() -> None:

@@ -85,6 +85,20 @@ def test_borrowed_stems_replace_some_of_a_song(stored: list[StoredTrack]) -> Non
         assert low <= np.mean(sounding) <= high
 
 
+def test_doubled_stems_have_a_second_one_from_anywhere(stored: list[StoredTrack]) -> None:
+    plain = RemixSettings(coherent=1, level_spread_db=0, gain_spread_db=0, swap=0, flip=0)
+    # One song has all four stems, and another of silence lends none that could be heard.
+    silent = dataclasses.replace(stored[1], stems=_silenced(stored[1]), coherent=False, weight=1e9)
+    single = Remixer([stored[0], silent], 4096, plain)
+    doubled = Remixer([stored[0], silent], 4096, dataclasses.replace(plain, doubled=1))
+    for index in range(5):
+        # Both have half of the power: of the song's alone 3 dB less are left.
+        one, two = single.example((index,)).stems, doubled.example((index,)).stems
+        np.testing.assert_allclose(two[0], one[0] * 0.5**0.5, rtol=1e-6)
+    lent = Remixer(stored, 4096, dataclasses.replace(plain, doubled=1)).example((0,)).stems
+    assert not np.allclose(lent[0], single.example((0,)).stems[0] * 0.5**0.5)
+
+
 def test_a_backing_is_heard_whole_and_under_a_voice(stored: list[StoredTrack]) -> None:
     vocals, other = SOURCES.index("vocals"), SOURCES.index("other")
     plain = RemixSettings(coherent=1, absent=0, borrowed=1, level_spread_db=0, gain_spread_db=0)

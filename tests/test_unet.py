@@ -13,14 +13,23 @@ from stemsplit.unet import FEATURES, BandUNet, UNetSize
 
 SMALL = UNetSize(bands=32, widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
 TWICE = dataclasses.replace(SMALL, rounds=2)
-SIZES = pytest.mark.parametrize("size", [SMALL, TWICE], ids=["once", "twice"])
+MIDDLE_TWICE = dataclasses.replace(SMALL, middle_rounds=2)
+BOTH = dataclasses.replace(SMALL, rounds=2, middle_rounds=2)
+SIZES = pytest.mark.parametrize(
+    "size", [SMALL, TWICE, MIDDLE_TWICE, BOTH], ids=["once", "twice", "middle twice", "both"]
+)
+AGAIN = pytest.mark.parametrize(
+    ("size", "entrance"),
+    [(TWICE, "again"), (MIDDLE_TWICE, "middle_again")],
+    ids=["twice", "middle twice"],
+)
 
 
 def random_network(size: UNetSize = SMALL) -> BandUNet:
     torch.manual_seed(0)
     network = BandUNet(4, size)
     with torch.no_grad():
-        for again in network.again:
+        for again in (*network.again, *network.middle_again):
             torch.nn.init.normal_(again.weight, std=0.2)
         network.train()
         for _ in range(3):  # statistics of something
@@ -77,7 +86,7 @@ def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
     seen = torch.rand(1, 2 * context + 4, FEATURES, 32, dtype=double).permute(0, 2, 3, 1)
     with torch.inference_mode():
         before = network.logits(seen, network.crops)
-        seen[..., size.time_stride] += 10
+        seen[..., size.time_stride] += 1e6
         assert not torch.equal(before, network.logits(seen, network.crops))
 
 
@@ -91,24 +100,28 @@ def test_torchscript_gives_the_same(size: UNetSize) -> None:
         assert (scripted(seen) - network(seen)).abs().max() < 1e-5
 
 
-def test_rounds_share_their_statistics_and_so_keep_them() -> None:
-    network = BandUNet(4, TWICE).train()
+@AGAIN
+def test_rounds_share_their_statistics_and_so_keep_them(size: UNetSize, entrance: str) -> None:
+    network = BandUNet(4, size).train()
     before = {name: value.clone() for name, value in network.named_buffers()}
     network.masks(torch.rand(2, 40, FEATURES, 32)).square().sum().backward()
     for name, value in network.named_buffers():
         assert torch.equal(value, before[name]), name
-    gradient = network.again[0].weight.grad
+    gradient = network.get_parameter(f"{entrance}.0.weight").grad
     assert gradient is not None
     assert gradient.abs().max() > 0
 
 
-def test_a_second_round_costs_only_its_entrance() -> None:
+@AGAIN
+def test_a_second_round_costs_only_its_entrance(size: UNetSize, entrance: str) -> None:
     once, twice = (
-        sum(weight.numel() for weight in BandUNet(4, size).parameters()) for size in (SMALL, TWICE)
+        sum(weight.numel() for weight in BandUNet(4, each).parameters()) for each in (SMALL, size)
     )
-    assert twice - once == SMALL.widths[0] ** 2
+    width = SMALL.widths[0 if entrance == "again" else -1]
+    assert twice - once == width**2
 
 
-def test_no_rounds_are_refused() -> None:
-    with pytest.raises(UsageError, match="bad rounds: got 0, wanted at least 1"):
-        UNetSize(rounds=0)
+@pytest.mark.parametrize("name", ["rounds", "middle_rounds"])
+def test_no_rounds_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"bad {name}: got 0, wanted at least 1"):
+        UNetSize(**{name: 0})

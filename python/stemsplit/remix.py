@@ -35,6 +35,9 @@ class RemixSettings:
         voice is heard over many a band.
     absent:
         How often a source is missing from the other examples.
+    doubled:
+        How often a stem gets a second one of its source from anywhere, as where two sing or the
+        others are more.
     level_spread_db, gain_spread_db:
         Standard deviations of each stem's level around the typical one of its source, and of the
         whole example's gain.
@@ -54,6 +57,7 @@ class RemixSettings:
     coherent: float = 0.5
     borrowed: float = 0.0
     absent: float = 0.1
+    doubled: float = 0.0
     level_spread_db: float = 4.0
     gain_spread_db: float = 4.0
     swap: float = 0.5
@@ -64,7 +68,7 @@ class RemixSettings:
     pan: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("coherent", "borrowed", "absent", "swap", "flip", "reverb", "pan"):
+        for name in ("coherent", "borrowed", "absent", "doubled", "swap", "flip", "reverb", "pan"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
@@ -173,7 +177,16 @@ class Remixer:
                 track, start, speed = song
             if source in track.stems:
                 stems[index] = self._augmented(track, index, start, speed, rng)
+                if settings.doubled and rng.random() < settings.doubled:
+                    stems[index] += self._lent(index, rng)
+                    stems[index] *= np.float32(math.sqrt(0.5))
         return stems
+
+    def _lent(self, index: int, rng: np.random.Generator) -> Audio:
+        """Draw a stem of any track that has it."""
+        track = _draw(self._by_source[SOURCES[index]], rng)
+        start, speed = self._moment(track, SOURCES[index], rng), self._speed(rng)
+        return self._augmented(track, index, start, speed, rng)
 
     def _sung_over(self, backing: StoredTrack, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Draw a backing, and its own voice or another's: float32 (4, 2, samples)."""

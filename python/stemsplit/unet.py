@@ -47,6 +47,9 @@ class UNetSize:
     rounds:
         How often the blocks run, with the same weights: after the first time on the sum of what
         they saw at first and what they made of it.
+    middle_rounds:
+        How often the middle runs each time, likewise: the coarsest level costs least of all
+        blocks, and sees furthest.
     """
 
     bands: int = 384
@@ -55,10 +58,12 @@ class UNetSize:
     squeeze: tuple[int, ...] = (24, 24, 24)
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     rounds: int = 1
+    middle_rounds: int = 1
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise UsageError("bad rounds", got=self.rounds, wanted="at least 1")
+        for name in ("rounds", "middle_rounds"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
 
     @classmethod
     def named(cls, facts: dict[str, Any]) -> UNetSize:
@@ -90,7 +95,7 @@ class UNetSize:
         for _ in range(rounds):
             for level in levels:  # back from the output: a coarser frame begins on its own grid
                 reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
-            reach += sum(self.dilations) * self.time_stride
+            reach += self.middle_rounds * sum(self.dilations) * self.time_stride
             reach += sum(2 * self.blocks << level for level in levels)
         return _round_up(reach + 1, self.time_stride)
 
@@ -207,10 +212,8 @@ class BandUNet(nn.Module):
             nn.Sequential(*[_Block(*level) for _ in range(size.blocks)])
             for level in reversed(outer)
         )
-        again = [nn.Conv2d(widths[0], widths[0], 1, bias=False) for _ in range(1, size.rounds)]
-        for conv in again:
-            nn.init.zeros_(conv.weight)  # at first a round repeats the one before
-        self.again = nn.ModuleList(again)
+        self.again = _again(widths[0], size.rounds)
+        self.middle_again = _again(widths[-1], size.middle_rounds)
         self.end = nn.ConvTranspose2d(widths[0], stems * CHANNELS, (2, 1), (2, 1))
 
     def train(self, mode: bool = True) -> BandUNet:
@@ -220,7 +223,7 @@ class BandUNet(nn.Module):
         together would fit neither.
         """
         super().train(mode)
-        if len(self.again):
+        if len(self.again) or len(self.middle_again):
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -271,10 +274,21 @@ class BandUNet(nn.Module):
             x = blocks(x)
             skips.append(x)
             x = torch.relu_(shrink(x))
-        x = self.middle(x)
+        seen = x
+        x = self.middle(seen)
+        for again in self.middle_again:
+            x = self.middle(again(x).add_(seen))
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             x = blocks(torch.relu_(grow(x)) * skips.pop())
         return x
+
+
+def _again(width: int, rounds: int) -> nn.ModuleList:
+    """Give what takes the outputs of all rounds but the last to the next one."""
+    convs = [nn.Conv2d(width, width, 1, bias=False) for _ in range(1, rounds)]
+    for conv in convs:
+        nn.init.zeros_(conv.weight)  # at first a round repeats the one before
+    return nn.ModuleList(convs)
 
 
 def _cropped(x: Tensor, frames: int) -> Tensor:
