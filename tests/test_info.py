@@ -62,6 +62,7 @@ def test_separating_does_what_it_says(info, write_song, random_model, tmp_path, 
         assert {soundfile.info(p).subtype for p in done["outputs"].values()} == {plan["subtype"]}
     assert info(song, *where, "--json")["plan"]["done_before"] is True
     assert info(song, *where, "--soft", "--json")["plan"]["done_before"] is False
+    assert info(song, *where, "--shifts", "2", "--json")["plan"]["done_before"] is False
 
 
 def test_the_facts(info, write_song):

@@ -12,6 +12,7 @@ import typer
 from stemsplit.cli import options
 from stemsplit.cli.groups import FileGroup, takes_groups
 from stemsplit.cli.process import libraries_silenced
+from stemsplit.config import checked_shifts
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
 from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
 
@@ -38,17 +39,22 @@ def info(
     files: FileGroup,
     model: options.Model = DEFAULT_MODEL,
     soft: options.Soft = None,
+    shifts: options.Shifts = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Say what a file is, and what "stemsplit FILE" would do with these options.
 
     Nothing is separated or written.
     """
+    from stemsplit.manifest import song_settings
+
     outputs = files.outputs()
     card = read_card(find_card(model))
     with libraries_silenced():
         facts = _facts(file)
-    plan = _plan(file, facts, output, outputs, card, soft=card.soft if soft is None else soft)
+    soft = card.soft if soft is None else soft
+    content = song_settings(card, soft, outputs, checked_shifts(shifts, "--shifts"))
+    plan = _plan(file, facts, output, outputs, card, content)
     if as_json:
         typer.echo(json.dumps({"schema": 1, "input": facts, "plan": plan}, indent=2))
     else:
@@ -84,8 +90,7 @@ def _plan(
     output: Path | None,
     outputs: OutputOptions,
     card: ModelCard,
-    *,
-    soft: bool,
+    content: dict[str, Any],
 ) -> dict[str, Any]:
     """Say what would be written; raises `StemsplitError` where it could not be."""
     from stemsplit.inputs import song_name
@@ -99,25 +104,22 @@ def _plan(
     root = output or Path("OUTPUT")
     return {
         "model": card.name,
-        "soft": soft,
+        "soft": content["soft"],
         "format": form.format,
         "subtype": form.subtype,
         "outputs": {name: str(root / file) for name, file in files.items()},
         "bytes": needed_bytes(form, len(names), outputs.clip, facts["samples"]),
-        "done_before": output is not None and _is_done(path, output, track, outputs, card, soft),
+        "done_before": output is not None and _is_done(path, output, track, content),
     }
 
 
-def _is_done(
-    path: Path, output: Path, track: str, outputs: OutputOptions, card: ModelCard, soft: bool
-) -> bool:
-    from stemsplit.manifest import song_settings
+def _is_done(path: Path, output: Path, track: str, content: dict[str, Any]) -> bool:
     from stemsplit.store import OutputStore
 
     manifest = OutputStore(output).manifest(track)
     return (
         manifest is not None
-        and manifest.matches(song_settings(card, soft, outputs))
+        and manifest.matches(content)
         and manifest.complete(output)
         and manifest.input.unchanged(path)
     )
