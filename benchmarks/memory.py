@@ -13,12 +13,14 @@ from common import machine, machine_line, markdown, publish, run, write_song
 
 BAR_MEGABYTES = 150
 SHORT_MINUTES = 1
-LIMITS = (  # model, pairs of channels, precision, and limits in MiB for --max-memory
-    ("base", 1, "auto", (512, 768, 1024)),
-    ("tiny", 1, "auto", (576, 768, 1024)),
-    ("paper", 1, "auto", (640, 768, 1024)),
-    ("base", 3, "float32", (896,)),
-    ("tiny", 3, "float32", (1152,)),
+LIMITS = (  # model, pairs of channels, precision, shifts, and limits in MiB for --max-memory
+    ("base", 1, "auto", 1, (512, 768, 1024)),
+    ("tiny", 1, "auto", 1, (576, 768, 1024)),
+    ("paper", 1, "auto", 1, (640, 768, 1024)),
+    ("base", 3, "float32", 1, (960,)),
+    ("tiny", 3, "float32", 1, (1152,)),
+    ("base", 1, "auto", 2, (768,)),
+    ("base", 1, "auto", 4, (1024,)),
 )
 
 
@@ -30,11 +32,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         results.append({"minutes": minutes, "bytes": peak})
         print(f"{minutes} min: {peak / 1e6:.0f} MB", flush=True)
     limits = []
-    for model, pairs, precision, sizes in LIMITS:
+    for model, pairs, precision, shifts, sizes in LIMITS:
         for size in sizes:
-            options = ("-m", model, "--precision", precision, "--max-memory", f"{size}M")
+            options = ("-m", model, "--precision", precision, "--shifts", str(shifts))
+            options += ("--max-memory", f"{size}M")
             peak = peak_bytes(arguments, 0.5, *options, pairs=pairs)
             case = {"model": model, "channels": 2 * pairs, "precision": precision}
+            case["shifts"] = shifts
             limits.append({**case, "limit_bytes": size << 20, "bytes": peak})
             print(*options, f"{2 * pairs} channels: {peak / 2**20:.0f} MiB", flush=True)
     return {
@@ -62,7 +66,7 @@ def table(report: dict[str, Any]) -> list[str]:
     rows = [[f"{r['minutes']} min", f"{r['bytes'] / 1e6:.0f}"] for r in report["results"]]
     limits = [
         [
-            *(row["model"], str(row["channels"]), row["precision"]),
+            *(row["model"], str(row["channels"]), row["precision"], str(row["shifts"])),
             *(f"{row['limit_bytes'] >> 20}M", f"{row['bytes'] / 2**20:.0f}"),
         ]
         for row in report["limits"]
@@ -76,7 +80,10 @@ def table(report: dict[str, Any]) -> list[str]:
         f"Growth {growth:.0f} MB; bar: at most {BAR_MEGABYTES} MB from {SHORT_MINUTES} to 60 "
         f"minutes: {verdict} at {report['results'][1]['minutes']} minutes.",
         "",
-        *markdown(["model", "channels", "`--precision`", "`--max-memory`", "peak MiB"], limits),
+        *markdown(
+            ["model", "channels", "`--precision`", "`--shifts`", "`--max-memory`", "peak MiB"],
+            limits,
+        ),
     ]
 
 
