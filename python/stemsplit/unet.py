@@ -90,11 +90,20 @@ class UNetSize:
         contexts = [*map(self._context, range(self.rounds, 0, -1)), 0]
         return tuple(more - less for more, less in pairwise(contexts))
 
+    @property
+    def late_frames(self) -> int:
+        """Frames at each side that what follows the middle depends on, a multiple of the stride."""
+        return self._before_middle(0)
+
+    def _before_middle(self, reach: int) -> int:
+        for level in range(len(self.widths) - 1):  # a coarser frame begins on its own grid
+            reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
+        return reach
+
     def _context(self, rounds: int) -> int:
         levels, reach = range(len(self.widths) - 1), 0
-        for _ in range(rounds):
-            for level in levels:  # back from the output: a coarser frame begins on its own grid
-                reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
+        for _ in range(rounds):  # back from the output
+            reach = self._before_middle(reach)
             reach += self.middle_rounds * sum(self.dilations) * self.time_stride
             reach += sum(2 * self.blocks << level for level in levels)
         return _round_up(reach + 1, self.time_stride)
@@ -185,6 +194,7 @@ class BandUNet(nn.Module):
         self.channels = CHANNELS
         self.crops = list(size.crops)
         self.uncropped = [0] * size.rounds
+        self.late = size.late_frames
         widths = size.widths
         bands = [size.bands // 2 ** (level + 1) for level in range(len(widths))]
         self.scale = nn.Parameter(torch.ones(1, FEATURES, size.bands, 1))
@@ -261,26 +271,36 @@ class BandUNet(nn.Module):
         """
         x: Tensor = features * self.scale + self.shift
         seen = torch.relu_(self.begin(x.contiguous(memory_format=torch.channels_last)))
-        x = _cropped(self._body(seen), crops[0])
+        x = self._body(seen, crops[0])
         for index, again in enumerate(self.again):
             seen = _cropped(seen, crops[index])
-            x = _cropped(self._body(again(x).add_(seen)), crops[index + 1])
+            x = self._body(again(x).add_(seen), crops[index + 1])
         y: Tensor = self.end(x)
         return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
 
-    def _body(self, x: Tensor) -> Tensor:
+    def _body(self, x: Tensor, crop: int) -> Tensor:
+        """Run all blocks once; so many frames at each side are left out, most of them early."""
+        early = max(crop - self.late, 0)
         skips: list[Tensor] = []
+        level = 0
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
             x = blocks(x)
-            skips.append(x)
+            skips.append(_cropped(x, early >> level))
             x = torch.relu_(shrink(x))
-        seen = x
-        x = self.middle(seen)
-        for again in self.middle_again:
-            x = self.middle(again(x).add_(seen))
+            level += 1
+        x = self._middle(x, early >> level)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             x = blocks(torch.relu_(grow(x)) * skips.pop())
-        return x
+        return _cropped(x, crop - early)
+
+    def _middle(self, seen: Tensor, crop: int) -> Tensor:
+        """Run the middle's rounds, and leave out as many frames after each."""
+        share = crop // (1 + len(self.middle_again))
+        x: Tensor = self.middle(seen)
+        for again in self.middle_again:
+            seen, x, crop = _cropped(seen, share), _cropped(x, share), crop - share
+            x = self.middle(again(x).add_(seen))
+        return _cropped(x, crop)
 
 
 def _again(width: int, rounds: int) -> nn.ModuleList:
