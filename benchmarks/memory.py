@@ -17,7 +17,7 @@ LIMITS = (  # model, pairs of channels, precision, shifts, and limits in MiB for
     ("base", 1, "auto", 1, (512, 768, 1024)),
     ("tiny", 1, "auto", 1, (576, 768, 1024)),
     ("paper", 1, "auto", 1, (640, 768, 1024)),
-    ("base", 3, "float32", 1, (960,)),
+    ("base", 3, "float32", 1, (1152,)),
     ("tiny", 3, "float32", 1, (1152,)),
     ("base", 1, "auto", 2, (768,)),
     ("base", 1, "auto", 4, (1024,)),

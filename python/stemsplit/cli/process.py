@@ -17,7 +17,7 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGE = 1 << 30
 _STDERR = 2
-_KEPT_SEGMENTS = 10  # 200 s of song, as segments are by default
+_KEPT_SEGMENTS = 5  # 100 s of song, as segments are by default
 
 NICENESS = 10
 """Of POSIX; 0 is a usual process's, 19 the lowest priority."""
