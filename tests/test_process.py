@@ -91,9 +91,9 @@ def test_freed_memory_goes_back_within_long_songs_and_after_each(
     freed = process.FreedMemory()
     for segment in range(25):
         freed.after(SongProgress(1, segment, None))
-    assert len(trims) == 2
+    assert len(trims) == 5  # after every fifth
     freed.after(SongEnded(1, MagicMock()))
-    assert len(trims) == 3
+    assert len(trims) == 6
     for segment in range(9):  # the next song's, counted anew
         freed.after(SongProgress(2, segment, None))
-    assert len(trims) == 3
+    assert len(trims) == 6

@@ -48,8 +48,7 @@ class UNetSize:
         How often the blocks run, with the same weights: after the first time on the sum of what
         they saw at first and what they made of it.
     middle_rounds:
-        How often the middle runs each time, likewise: the coarsest level costs least of all
-        blocks, and sees furthest.
+        How often the middle runs each time, likewise: of all levels the coarsest sees furthest.
     """
 
     bands: int = 384
