@@ -94,6 +94,6 @@ def test_freed_memory_goes_back_within_long_songs_and_after_each(
     assert len(trims) == 5  # after every fifth
     freed.after(SongEnded(1, MagicMock()))
     assert len(trims) == 6
-    for segment in range(9):  # the next song's, counted anew
+    for segment in range(4):  # the next song's, counted anew
         freed.after(SongProgress(2, segment, None))
     assert len(trims) == 6
