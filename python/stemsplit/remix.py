@@ -171,19 +171,19 @@ class Remixer:
             if song is None or borrowed:
                 if song is None and rng.random() < settings.absent:
                     continue
-                track = _draw(self._by_source[source], rng)
-                start, speed = self._moment(track, source, rng), self._speed(rng)
-            else:
+                stems[index] = self._lent(index, rng)
+            elif source in song[0].stems:
                 track, start, speed = song
-            if source in track.stems:
                 stems[index] = self._augmented(track, index, start, speed, rng)
-                if settings.doubled and rng.random() < settings.doubled:
-                    stems[index] += self._lent(index, rng)
-                    stems[index] *= np.float32(math.sqrt(0.5))
+            else:
+                continue
+            if settings.doubled and rng.random() < settings.doubled:
+                stems[index] += self._lent(index, rng)
+                stems[index] *= np.float32(math.sqrt(0.5))
         return stems
 
     def _lent(self, index: int, rng: np.random.Generator) -> Audio:
-        """Draw a stem of any track that has it."""
+        """Draw a stem of any track that lends it."""
         track = _draw(self._by_source[SOURCES[index]], rng)
         start, speed = self._moment(track, SOURCES[index], rng), self._speed(rng)
         return self._augmented(track, index, start, speed, rng)
@@ -193,13 +193,10 @@ class Remixer:
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
         start, speed = self._moment(backing, SOURCES[_OTHER], rng), self._speed(rng)
         stems[_OTHER] = self._augmented(backing, _OTHER, start, speed, rng)
-        voice = backing
-        if SOURCES[_VOCALS] not in backing.stems:
-            if rng.random() < self.settings.absent:
-                return stems
-            voice = _draw(self._by_source[SOURCES[_VOCALS]], rng)
-            start, speed = self._moment(voice, SOURCES[_VOCALS], rng), self._speed(rng)
-        stems[_VOCALS] = self._augmented(voice, _VOCALS, start, speed, rng)
+        if SOURCES[_VOCALS] in backing.stems:
+            stems[_VOCALS] = self._augmented(backing, _VOCALS, start, speed, rng)
+        elif rng.random() >= self.settings.absent:
+            stems[_VOCALS] = self._lent(_VOCALS, rng)
         return stems
 
     def _speed(self, rng: np.random.Generator) -> float:

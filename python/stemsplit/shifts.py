@@ -105,6 +105,9 @@ def _without_first(stems: Iterator[Audio], samples: int) -> Iterator[Audio]:
 
 def _mean(passes: Sequence[Iterator[Audio]]) -> Iterator[Audio]:
     """Give the mean of streams whose blocks may be of different lengths."""
+    if len(passes) == 1:
+        yield from passes[0]
+        return
     waiting: list[list[Audio]] = [[] for _ in passes]
     for blocks in zip_longest(*passes):
         for pieces, block in zip(waiting, blocks, strict=True):
@@ -118,5 +121,5 @@ def _mean(passes: Sequence[Iterator[Audio]]) -> Iterator[Audio]:
         for stems in joined[1:]:
             mean += stems[..., :ready]
         mean /= np.float32(len(joined))
-        waiting = [[stems[..., ready:]] for stems in joined]
+        waiting = [[stems[..., ready:].copy()] for stems in joined]  # a view would keep all of it
         yield mean

@@ -4,11 +4,11 @@ A small U-Net of convolutions over bands and frames. Every level has convolution
 bottlenecked linear layer across all bands of a frame (TFC-TDF: Choi et al., "Investigating U-Nets
 with various intermediate blocks for spectrogram-based singing voice separation", ISMIR 2020); the
 middle sees further in time through dilation; skips multiply (as in KUIELab-MDX-Net, Kim et al.
-2021). A softmax over the stems makes the masks of a band sum to 1. All of it may run several times
-with the same weights, each time on what it made of the input before (as the repeated blocks of Hu
-et al., "Speech separation using an asynchronous fully recurrent convolutional neural network",
-NeurIPS 2021): depth without parameters. Over time it is neither recurrent nor normalised, so its
-view is finite and a song in pieces gives the same masks.
+2021). A softmax over the stems makes the masks of a band sum to 1. All of it, or the middle alone,
+may run several times with the same weights, each time on what it made of the input before (as the
+repeated blocks of Hu et al., "Speech separation using an asynchronous fully recurrent convolutional
+neural network", NeurIPS 2021): depth without parameters. Over time it is neither recurrent nor
+normalised, so its view is finite and a song in pieces gives the same masks.
 """
 
 from __future__ import annotations
