@@ -47,6 +47,15 @@ def test_split_stems_count_alike(stored: list[StoredTrack]) -> None:
     assert band_task(stored).batch(0)[-1].tolist() == [[1.0] * len(SOURCES)] * 2
 
 
+def test_a_stem_counts_as_often_as_its_weight_says(stored: list[StoredTrack]) -> None:
+    weights = (1.0, 1.0, 0.0, 2.5)
+    task = band_task(stored, dataclasses.replace(SETTINGS, stem_weights=weights))
+    assert task.batch(0)[-1].tolist() == [list(weights)] * 2
+    for bad in ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0, -0.5)):
+        with pytest.raises(UsageError, match="bad stem_weights"):
+            dataclasses.replace(SETTINGS, stem_weights=bad)
+
+
 def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]) -> None:
     """By itself, as the share of magnitudes is the same; equal to what separating would leave."""
     task = band_task(stored, dataclasses.replace(SETTINGS, waveform=True, ratio_weight=1.0))

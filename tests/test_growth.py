@@ -42,6 +42,22 @@ def test_a_second_round_repeats_the_first_at_the_beginning(size: UNetSize, entra
         embed(random_network(size), once.state_dict())
 
 
+@AGAIN
+def test_a_third_round_keeps_what_the_second_learnt(size: UNetSize, entrance: str) -> None:
+    more = {
+        name: getattr(size, name) + 1
+        for name in ("rounds", "middle_rounds")
+        if getattr(size, name) > 1
+    }
+    twice, thrice = random_network(size), BandUNet(4, dataclasses.replace(size, **more)).eval()
+    embed(thrice, twice.state_dict())
+    x = torch.rand(2, 40, FEATURES, 32)
+    with torch.inference_mode():
+        assert torch.equal(thrice.masks(x), twice.masks(x))
+    with pytest.raises(RuntimeError, match=f"another kind of network: {entrance}"):
+        embed(random_network(size), thrice.state_dict())
+
+
 def test_new_channels_learn() -> None:
     small, large = random_network(), random_network(LARGER)
     embed(large, small.state_dict())

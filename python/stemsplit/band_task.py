@@ -22,7 +22,6 @@ from stemsplit.unet import BandUNet, UNetSize
 _FLOOR = 1e-2  # of the mixture's energy: how quiet an error has to be to count no more
 _LOUDNESS = 1e-7  # of a full-scale sine's magnitude, squared: below it a band is silence
 # How much a stem's error counts. Masks sum to 1: the error of the vocals is that of the rest too.
-_SPLIT = (1.0, 1.0, 1.0, 1.0)
 _UNSPLIT = tuple(2.0 if source == "vocals" else 0.0 for source in SOURCES)
 
 
@@ -42,6 +41,8 @@ class BandSettings:
         Share of the logarithmic error in the loss, see `BandTask.loss`.
     waveform:
         Whether the logarithmic error is that of the estimates' samples instead of the bands.
+    stem_weights:
+        How much the error of each stem counts, in the order of `SOURCES`.
     sample_rate, n_fft, hop_length:
         The spectrogram.
     magnitude_power:
@@ -54,6 +55,7 @@ class BandSettings:
     single_bands: int = 204
     ratio_weight: float = 0.1
     waveform: bool = False
+    stem_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     sample_rate: int = 44100
     n_fft: int = 4096
     hop_length: int = 1024
@@ -65,6 +67,10 @@ class BandSettings:
         stride = self.size.time_stride
         if self.frames < stride or self.frames % stride:
             raise UsageError("bad frames", got=self.frames, wanted=f"a multiple of {stride}")
+        if len(self.stem_weights) != len(SOURCES) or min(self.stem_weights) < 0:
+            raise UsageError(
+                "bad stem_weights", got=list(self.stem_weights), wanted="four numbers, 0 or more"
+            )
 
     @property
     def stft(self) -> StftSettings:
@@ -207,7 +213,7 @@ class BandTask:
     def _taught(self, example: Example) -> tuple[np.ndarray, ...]:
         """Measure an example's stems by band; see the class for what of them a batch has."""
         settings, stems = self.settings, example.stems
-        counts = np.array(_SPLIT if example.split else _UNSPLIT, np.float32)
+        counts = np.array(settings.stem_weights if example.split else _UNSPLIT, np.float32)
         spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
         mixture = spec.sum(axis=0)
         scale = np.float32(16 / settings.n_fft**2)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
+
+_AGAIN = re.compile(r"((?:middle_)?again\.)(\d+)\.weight")
 
 
 def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
@@ -26,6 +30,7 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
         Another kind of network, or one that is larger in any place.
     """
     state = network.state_dict()
+    smaller = _rounds_at_last(smaller, state)
     transposed = {
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -45,6 +50,23 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
                     f"{name} is {tuple(given.shape)} and should be at most {tuple(weights.shape)}"
                 )
             _embed(weights, given, outputs=1 if name in transposed else 0)
+
+
+def _rounds_at_last(smaller: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name what takes a round to the next by its place in a network of more rounds.
+
+    New rounds come first: while nothing is taken from them the next one repeats the first. Were
+    they last, the network would forget the rounds between.
+    """
+
+    def moved(name: str) -> str:
+        taken = _AGAIN.fullmatch(name)
+        if not taken:
+            return name
+        rounds = [sum(other.startswith(taken[1]) for other in names) for names in (state, smaller)]
+        return f"{taken[1]}{int(taken[2]) + max(0, rounds[0] - rounds[1])}.weight"
+
+    return {moved(name): weights for name, weights in smaller.items()}
 
 
 def _embed(weights: Tensor, given: Tensor, *, outputs: int) -> None:
