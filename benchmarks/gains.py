@@ -35,6 +35,19 @@ def separating(separator: Separator) -> Way:
     return separate
 
 
+def quieter(separator: Separator, decibels: float, *, helped: bool) -> Way:
+    """Separate the mixture that much quieter, heard as such or as the command hears it."""
+    factor = np.float32(10 ** (-decibels / 20))
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        quiet = mixture * factor
+        gain = separator.gain_for([quiet]) if helped else 1.0
+        pieces = separator.separate_blocks(iter([quiet]), SAMPLE_RATE, 2, soft=True, gain=gain)
+        return np.concatenate(list(pieces), axis=2) / factor
+
+    return separate
+
+
 def swapped(plain: Way) -> Way:
     """Mean of both orders of the channels."""
     return lambda mixture: (plain(mixture) + plain(mixture[::-1])[:, ::-1]) / 2
@@ -66,7 +79,8 @@ def wiener(plain: Way) -> Way:
 
 def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
     """Separate every song in every way; a second model stands for an ensemble's."""
-    plain = separating(Separator(model, "cpu"))
+    separator = Separator(model, "cpu")
+    plain = separating(separator)
     ways = {
         "plain": plain,
         **{
@@ -78,6 +92,11 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
             for shifts in (2, 4)
         },
         "mean of both channel orders": swapped(plain),
+        **{
+            f"song {decibels} dB quieter{note}": quieter(separator, decibels, helped=helped)
+            for decibels in (12, 18, 30)
+            for note, helped in ((", heard as quiet", False), ("", True))
+        },
     }
     if second is not None:
         other = separating(Separator(second, "cpu"))

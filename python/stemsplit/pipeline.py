@@ -97,6 +97,8 @@ class Job:
         The model's.
     sample_rate, channels:
         Of the song, in Hz and rows of every block.
+    gain:
+        How much louder the network hears it.
     threads:
         Of the transforms; None for all cores.
     watch:
@@ -107,6 +109,7 @@ class Job:
     scheme: Scheme
     sample_rate: int
     channels: int
+    gain: float
     threads: int | None
     watch: Stopwatch
 
@@ -144,7 +147,7 @@ class Analyser:
             return self._seen(np.concatenate(last, axis=1))
 
     def _seen(self, spec: npt.NDArray[np.complex64]) -> Analysed:
-        return Analysed(spec, self._job.scheme.see(spec, self._n_fft))
+        return Analysed(spec, self._job.scheme.see(spec, self._n_fft, self._job.gain))
 
 
 class Masker:
@@ -259,6 +262,7 @@ def separate_blocks(
     *,
     soft: bool,
     segment_seconds: float = SEGMENT_SECONDS,
+    gain: float = 1.0,
     threads: int | None = None,
     watch: Stopwatch | None = None,
 ) -> Iterator[Audio]:
@@ -276,6 +280,8 @@ def separate_blocks(
         Masks by probability instead of 0 and 1.
     segment_seconds:
         Song predicted at a time, s.
+    gain:
+        How much louder the network hears the song, see `stemsplit.level`.
     threads:
         Of the transforms; None for all cores.
     watch:
@@ -294,7 +300,7 @@ def separate_blocks(
     if not segment_seconds > 0:
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
     watch = watch or Stopwatch()
-    job = Job(predictor.card, predictor.scheme, sample_rate, channels, threads, watch)
+    job = Job(predictor.card, predictor.scheme, sample_rate, channels, gain, threads, watch)
     masker = Masker(predictor, segment_frames(job.card, segment_seconds), job.watch)
     song = _Song(blocks)
     stems = _run(iter(song), Analyser(job), masker, Synthesiser(job, soft=soft))

@@ -28,7 +28,7 @@ class Scheme(Protocol):
 
     adds_up: bool
 
-    def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
+    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:
         """Give the network's input.
 
         Parameters
@@ -37,6 +37,8 @@ class Scheme(Protocol):
             complex64 (channels, frames, bins of n_fft).
         n_fft:
             Samples per frame.
+        gain:
+            How much louder the network hears it, see `stemsplit.level`.
 
         Returns
         -------
@@ -101,8 +103,8 @@ class PaperScheme:
         """Give (batch, sources, frames, network bins)."""
         return batch, self._sources, frames, self._bins
 
-    def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
-        """Give float32 (1, frames, network bins); see `Scheme.see`."""
+    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:  # noqa: ARG002
+        """Give float32 (1, frames, network bins), as published; see `Scheme.see`."""
         return network_magnitudes(spec, n_fft, self._bins, self._power)[None]
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:  # noqa: ARG002
@@ -141,12 +143,15 @@ class BandScheme:
         """Give (batch, sources, 2, frames, bands)."""
         return batch, self._sources, 2, frames, self._bands.count
 
-    def see(self, spec: Spectrum, n_fft: int) -> FloatArray:
+    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:
         """Give float32 (pairs, frames, 4, bands); see `Scheme.see`."""
         known = spec[..., : self._bins]
         pairs = [known[first : first + 2] for first in range(0, len(known), 2)]
         pairs[-1] = np.broadcast_to(pairs[-1], (2, *known.shape[1:]))
-        return np.stack([band_features(pair, self._bands, n_fft, self._power) for pair in pairs])
+        seen = np.stack([band_features(pair, self._bands, n_fft, self._power) for pair in pairs])
+        if gain != 1:
+            seen *= np.float32(gain**self._power)
+        return seen
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:
         """Give float32 (stems, channels, frames, bins); see `Scheme.known`."""

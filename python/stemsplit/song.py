@@ -139,6 +139,8 @@ def separate_file(
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
+        with watch.stage("level"):
+            gain = _gain(source, separator)
         with (
             store.begin(track) as work,
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
@@ -150,6 +152,7 @@ def separate_file(
                 reader.channels,
                 soft=soft,
                 segment_seconds=segment_seconds,
+                gain=gain,
                 on_progress=on_progress,
                 total_samples=reader.frames,
                 watch=watch,
@@ -336,6 +339,13 @@ def _check_unchanged(source: Path, identity: Fingerprint) -> None:
         raise InputError(
             f"{source} changed while it was read", remedy="try again when it is complete"
         )
+
+
+def _gain(source: Path, separator: Separator) -> float:
+    """Decode the file as far as it takes to know how loud the model should hear it."""
+    with AudioReader(source) as reader:
+        samples = reader.likely_frames * reader.channels
+        return separator.gain_for(reader.blocks(_BLOCK_SAMPLES), samples)
 
 
 def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:

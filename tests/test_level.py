@@ -1,0 +1,99 @@
+"""How loud a model hears a song: quiet ones as the songs it knows, others as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stemsplit import Separator, separate_file
+from stemsplit.level import hearing_gain
+from stemsplit.separate import Audio
+
+
+def noise(peak: float, samples: int = 50_000, seed: int = 0) -> Audio:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-peak, peak, (2, samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Separator:
+    return Separator("tiny", "cpu", precision="float32")
+
+
+def test_a_quiet_song_is_brought_to_minus_20_db() -> None:
+    quiet = noise(0.01)
+    gain = hearing_gain([quiet])
+    assert np.sqrt(np.mean(np.square(quiet * gain, dtype=np.float64))) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("peak", [0.2, 1.0, 3.0])
+def test_a_song_that_is_loud_enough_is_heard_as_it_is(peak: float) -> None:
+    assert hearing_gain([noise(peak)]) == 1
+
+
+def test_silence_is_heard_as_it_is() -> None:
+    assert hearing_gain([np.zeros((2, 100), np.float32)]) == 1
+    assert hearing_gain([]) == 1
+
+
+def test_no_peak_is_brought_beyond_full_scale() -> None:
+    sparse = np.zeros((1, 100_000), np.float32)
+    sparse[0, 5_000] = 0.25
+    assert hearing_gain([sparse]) == 4
+    sparse[0, 6_000] = 1.5
+    assert hearing_gain([sparse]) == 1
+
+
+@pytest.mark.parametrize("peak", [0.004, 0.05, 0.172, 0.174, 0.8])
+def test_blocks_and_the_known_length_change_nothing(peak: float) -> None:
+    """0.1 · √3 is the peak of uniform noise whose RMS is -20 dB: either side of the limit."""
+    song = noise(peak)
+    blocks = [song[:, start : start + 777] for start in range(0, song.shape[1], 777)]
+    # float64 sums in another order
+    assert hearing_gain(blocks, song.size) == pytest.approx(hearing_gain([song]), rel=1e-12)
+
+
+def test_no_more_is_read_than_it_takes() -> None:
+    taken = []
+
+    def blocks() -> Iterator[Audio]:
+        for index in range(10):
+            taken.append(index)
+            yield noise(0.5, 1000, index)
+
+    assert hearing_gain(blocks(), 20_000) == 1
+    assert len(taken) < 5  # a twelfth of full power: a hundredth is reached within two blocks
+
+
+def test_the_stems_of_a_quiet_song_are_those_of_a_louder_one(tiny: Separator) -> None:
+    """By a power of two, so that but for the rounding of one factor nothing differs."""
+    song = noise(0.125, 150_000)
+    for factor in (2.0**-4, 2.0**-9):
+        quiet = tiny.separate(song * np.float32(factor), 44_100).stems
+        for source, stem in tiny.separate(song, 44_100).stems.items():
+            # float32: masks of some hundred layers' worth of rounding, at a peak of one eighth
+            np.testing.assert_allclose(quiet[source] / factor, stem, atol=1e-5)
+
+
+def test_a_quiet_file_is_heard_as_its_array(tiny: Separator, tmp_path: Path) -> None:
+    song = noise(0.01, 60_000)
+    soundfile.write(tmp_path / "song.wav", song.T, 44_100, subtype="FLOAT")
+    result = separate_file(tmp_path / "song.wav", tmp_path / "out", separator=tiny)
+    wanted = tiny.separate(song, 44_100).stems
+    for source, path in result.stems.items():
+        stem = soundfile.read(path, dtype="float32", always_2d=True)[0].T
+        np.testing.assert_array_equal(stem, wanted[source])
+
+
+def test_the_published_network_hears_songs_as_they_are() -> None:
+    assert Separator("paper", "cpu").gain_for([noise(0.001)]) == 1
+
+
+def test_predicted_masks_are_those_that_separate(tiny: Separator) -> None:
+    song = noise(0.125, 60_000)
+    quiet = tiny.predict(song / np.float32(64), 44_100).probabilities
+    np.testing.assert_allclose(quiet, tiny.predict(song, 44_100).probabilities, atol=1e-5)
