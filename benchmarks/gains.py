@@ -19,6 +19,7 @@ from common import machine, machine_line, markdown, publish
 from stemsplit import Separator, dsp, metrics
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
+from stemsplit.level import AS_IT_IS
 
 SAMPLE_RATE = 44100
 N_FFT, HOP_LENGTH = 4096, 1024
@@ -41,8 +42,8 @@ def quieter(separator: Separator, decibels: float, *, helped: bool) -> Way:
 
     def separate(mixture: np.ndarray) -> np.ndarray:
         quiet = mixture * factor
-        gain = separator.gain_for([quiet]) if helped else 1.0
-        pieces = separator.separate_blocks(iter([quiet]), SAMPLE_RATE, 2, soft=True, gain=gain)
+        gains = separator.gains_for([quiet]) if helped else AS_IT_IS
+        pieces = separator.separate_blocks(iter([quiet]), SAMPLE_RATE, 2, soft=True, gains=gains)
         return np.concatenate(list(pieces), axis=2) / factor
 
     return separate

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from stemsplit import Separator, separate_file
-from stemsplit.level import hearing_gain
+from stemsplit.level import AS_IT_IS, hearing_gains
 from stemsplit.separate import Audio
 
 
@@ -26,26 +26,40 @@ def tiny() -> Separator:
 
 def test_a_quiet_song_is_brought_to_minus_20_db() -> None:
     quiet = noise(0.01)
-    gain = hearing_gain([quiet])
+    (gain,) = hearing_gains([quiet])
     assert np.sqrt(np.mean(np.square(quiet * gain, dtype=np.float64))) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("peak", [0.2, 1.0, 3.0])
 def test_a_song_that_is_loud_enough_is_heard_as_it_is(peak: float) -> None:
-    assert hearing_gain([noise(peak)]) == 1
+    assert hearing_gains([noise(peak)]) == AS_IT_IS
 
 
 def test_silence_is_heard_as_it_is() -> None:
-    assert hearing_gain([np.zeros((2, 100), np.float32)]) == 1
-    assert hearing_gain([]) == 1
+    assert hearing_gains([np.zeros((2, 100), np.float32)]) == AS_IT_IS
+    assert hearing_gains([]) == AS_IT_IS
 
 
 def test_no_peak_is_brought_beyond_full_scale() -> None:
     sparse = np.zeros((1, 100_000), np.float32)
     sparse[0, 5_000] = 0.25
-    assert hearing_gain([sparse]) == 4
+    assert hearing_gains([sparse]) == (4,)
     sparse[0, 6_000] = 1.5
-    assert hearing_gain([sparse]) == 1
+    assert hearing_gains([sparse]) == AS_IT_IS
+
+
+def test_what_is_next_to_nothing_stays_finite() -> None:
+    assert hearing_gains([noise(1e-40)]) == hearing_gains([noise(1e-7)]) == (1000,)
+
+
+def test_pairs_of_channels_are_heard_by_themselves() -> None:
+    loud, quiet = noise(1.0), noise(0.01, seed=1)
+    (gain,) = hearing_gains([quiet])
+    assert hearing_gains([np.concatenate((loud, quiet))]) == (1, gain)
+    last = noise(0.02, seed=2)[:1]
+    assert hearing_gains([np.concatenate((quiet, last))]) == (gain, *hearing_gains([last]))
+    half = np.concatenate((quiet[:1], np.zeros_like(last)))  # as loud as half of its power
+    assert hearing_gains([half]) == pytest.approx((hearing_gains([quiet[:1]])[0] * 2**0.5,))
 
 
 @pytest.mark.parametrize("peak", [0.004, 0.05, 0.172, 0.174, 0.8])
@@ -54,7 +68,7 @@ def test_blocks_and_the_known_length_change_nothing(peak: float) -> None:
     song = noise(peak)
     blocks = [song[:, start : start + 777] for start in range(0, song.shape[1], 777)]
     # float64 sums in another order
-    assert hearing_gain(blocks, song.size) == pytest.approx(hearing_gain([song]), rel=1e-12)
+    assert hearing_gains(blocks, song.shape[1]) == pytest.approx(hearing_gains([song]), rel=1e-12)
 
 
 def test_no_more_is_read_than_it_takes() -> None:
@@ -65,7 +79,7 @@ def test_no_more_is_read_than_it_takes() -> None:
             taken.append(index)
             yield noise(0.5, 1000, index)
 
-    assert hearing_gain(blocks(), 20_000) == 1
+    assert hearing_gains(blocks(), 10_000) == AS_IT_IS
     assert len(taken) < 5  # a twelfth of full power: a hundredth is reached within two blocks
 
 
@@ -90,7 +104,7 @@ def test_a_quiet_file_is_heard_as_its_array(tiny: Separator, tmp_path: Path) -> 
 
 
 def test_the_published_network_hears_songs_as_they_are() -> None:
-    assert Separator("paper", "cpu").gain_for([noise(0.001)]) == 1
+    assert Separator("paper", "cpu").gains_for([noise(0.001)]) == AS_IT_IS
 
 
 def test_predicted_masks_are_those_that_separate(tiny: Separator) -> None:

@@ -14,7 +14,7 @@ from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
 from stemsplit.estimate_error import EstimateError
-from stemsplit.level import hearing_gain
+from stemsplit.level import hearing_gains
 from stemsplit.material import StoredTrack, read_stems
 from stemsplit.remix import Example, Remixer, RemixSettings
 from stemsplit.training import Validation
@@ -183,7 +183,7 @@ class BandTask:
         settings = self.settings
         mixture = dsp.stft(stems.sum(axis=0), settings.n_fft, settings.hop_length)
         features = self._seen(mixture)
-        gain = hearing_gain([stems.sum(axis=0)])  # as a song is heard
+        (gain,) = hearing_gains([stems.sum(axis=0)])  # as a song is heard
         features *= np.float32(gain**settings.magnitude_power)
         frames, context = len(features), settings.size.context_frames
         missing = -frames % settings.size.time_stride

@@ -10,34 +10,51 @@ import numpy.typing as npt
 
 Audio = npt.NDArray[np.float32]
 
-_QUIETEST = 0.1  # RMS, -20 dB of full scale: what songs are at least, unless they keep headroom
+AS_IT_IS = (1.0,)
+"""Gains of a song that is heard as it is."""
+
+_QUIETEST = 0.1  # RMS, -20 dB of full scale: what songs have at least, unless they keep headroom
+_MOST = 1e3  # 60 dB: of what is quieter, 16 bits have left next to nothing
 
 
-def hearing_gain(blocks: Iterable[Audio], samples: int | None = None) -> float:
+def hearing_gains(blocks: Iterable[Audio], samples: int | None = None) -> tuple[float, ...]:
     """Give by how much a song has to be louder to be as loud as those a network knows.
 
-    A song whose root mean square is below -20 dB of full scale is brought there, but no further
-    than its peak to full scale, as one silent for long is louder than it seems.
+    What has a root mean square below -20 dB of full scale is brought there, but by 60 dB at most
+    and no further than its peak to full scale, as what is silent for long is louder than it seems.
 
     Parameters
     ----------
     blocks:
         The song: float32 (channels, samples) each. No more of them are taken than it needs.
     samples:
-        Of all blocks and channels together, where that is known.
+        Of all blocks together, for each channel, where that is known.
 
     Returns
     -------
-    float
-        A factor of amplitudes, 1 or more.
+    tuple of float
+        Factors of amplitudes, 1 or more: one for each pair of channels, the last channel of an odd
+        number by itself; or one for all.
     """
-    energy, peak, count = 0.0, 0.0, 0
+    power, peak, count = np.zeros(1), np.zeros(1), 0
     for block in blocks:
-        energy += float(np.square(block, dtype=np.float64).sum())
-        peak = max(peak, float(np.abs(block).max(initial=0)))
-        count += block.size
-        if peak >= 1 or (samples and energy >= _QUIETEST**2 * samples):
-            return 1.0  # what follows can only make it louder
-    if not energy:
-        return 1.0
-    return max(1.0, min(_QUIETEST / math.sqrt(energy / count), 1 / peak))
+        power = power + np.square(block, dtype=np.float64).sum(axis=1)
+        peak = np.maximum(peak, np.abs(block).max(axis=1, initial=0))
+        count += block.shape[1]
+        # What follows can only make it louder.
+        if max(_gains(power / (samples or math.inf), peak)) == 1:
+            return AS_IT_IS
+    gains = _gains(power / max(count, 1), peak)
+    return tuple(gain if math.isfinite(gain) else 1.0 for gain in gains)
+
+
+def _gains(power: npt.NDArray[np.float64], peak: npt.NDArray[np.float64]) -> list[float]:
+    """Give the gain of each pair of channels from those of each; silence would take any."""
+    firsts = range(0, len(power), 2)
+    return [_gain(power[at : at + 2].mean(), peak[at : at + 2].max()) for at in firsts]
+
+
+def _gain(power: float, peak: float) -> float:
+    if not peak:
+        return math.inf
+    return max(1.0, min(_QUIETEST / math.sqrt(power) if power else math.inf, 1 / peak, _MOST))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from stemsplit import dsp
 from stemsplit.config import MAX_N_FFT, StftSettings
 from stemsplit.errors import UsageError
 from stemsplit.infer import Predictor
+from stemsplit.level import AS_IT_IS
 from stemsplit.models import ModelCard
 from stemsplit.resample import Resampler
 from stemsplit.scheme import Scheme
@@ -97,7 +98,7 @@ class Job:
         The model's.
     sample_rate, channels:
         Of the song, in Hz and rows of every block.
-    gain:
+    gains:
         How much louder the network hears it.
     threads:
         Of the transforms; None for all cores.
@@ -109,7 +110,7 @@ class Job:
     scheme: Scheme
     sample_rate: int
     channels: int
-    gain: float
+    gains: Sequence[float]
     threads: int | None
     watch: Stopwatch
 
@@ -147,7 +148,7 @@ class Analyser:
             return self._seen(np.concatenate(last, axis=1))
 
     def _seen(self, spec: npt.NDArray[np.complex64]) -> Analysed:
-        return Analysed(spec, self._job.scheme.see(spec, self._n_fft, self._job.gain))
+        return Analysed(spec, self._job.scheme.see(spec, self._n_fft, self._job.gains))
 
 
 class Masker:
@@ -262,7 +263,7 @@ def separate_blocks(
     *,
     soft: bool,
     segment_seconds: float = SEGMENT_SECONDS,
-    gain: float = 1.0,
+    gains: Sequence[float] = AS_IT_IS,
     threads: int | None = None,
     watch: Stopwatch | None = None,
 ) -> Iterator[Audio]:
@@ -280,7 +281,7 @@ def separate_blocks(
         Masks by probability instead of 0 and 1.
     segment_seconds:
         Song predicted at a time, s.
-    gain:
+    gains:
         How much louder the network hears the song, see `stemsplit.level`.
     threads:
         Of the transforms; None for all cores.
@@ -300,7 +301,7 @@ def separate_blocks(
     if not segment_seconds > 0:
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
     watch = watch or Stopwatch()
-    job = Job(predictor.card, predictor.scheme, sample_rate, channels, gain, threads, watch)
+    job = Job(predictor.card, predictor.scheme, sample_rate, channels, gains, threads, watch)
     masker = Masker(predictor, segment_frames(job.card, segment_seconds), job.watch)
     song = _Song(blocks)
     stems = _run(iter(song), Analyser(job), masker, Synthesiser(job, soft=soft))

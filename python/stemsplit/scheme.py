@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.cards import ModelCard
 from stemsplit.features import network_magnitudes
+from stemsplit.level import AS_IT_IS
 from stemsplit.masks import full_band_masks, shares_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,7 +30,7 @@ class Scheme(Protocol):
 
     adds_up: bool
 
-    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:
+    def see(self, spec: Spectrum, n_fft: int, gains: Sequence[float] = AS_IT_IS) -> FloatArray:
         """Give the network's input.
 
         Parameters
@@ -37,7 +39,7 @@ class Scheme(Protocol):
             complex64 (channels, frames, bins of n_fft).
         n_fft:
             Samples per frame.
-        gain:
+        gains:
             How much louder the network hears it, see `stemsplit.level`.
 
         Returns
@@ -103,7 +105,7 @@ class PaperScheme:
         """Give (batch, sources, frames, network bins)."""
         return batch, self._sources, frames, self._bins
 
-    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:  # noqa: ARG002
+    def see(self, spec: Spectrum, n_fft: int, gains: Sequence[float] = AS_IT_IS) -> FloatArray:  # noqa: ARG002
         """Give float32 (1, frames, network bins), as published; see `Scheme.see`."""
         return network_magnitudes(spec, n_fft, self._bins, self._power)[None]
 
@@ -143,14 +145,14 @@ class BandScheme:
         """Give (batch, sources, 2, frames, bands)."""
         return batch, self._sources, 2, frames, self._bands.count
 
-    def see(self, spec: Spectrum, n_fft: int, gain: float = 1.0) -> FloatArray:
+    def see(self, spec: Spectrum, n_fft: int, gains: Sequence[float] = AS_IT_IS) -> FloatArray:
         """Give float32 (pairs, frames, 4, bands); see `Scheme.see`."""
         known = spec[..., : self._bins]
         pairs = [known[first : first + 2] for first in range(0, len(known), 2)]
         pairs[-1] = np.broadcast_to(pairs[-1], (2, *known.shape[1:]))
         seen = np.stack([band_features(pair, self._bands, n_fft, self._power) for pair in pairs])
-        if gain != 1:
-            seen *= np.float32(gain**self._power)
+        if gains != AS_IT_IS:
+            seen *= np.power(gains, self._power, dtype=np.float32)[:, None, None, None]
         return seen
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:

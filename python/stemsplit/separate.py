@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from stemsplit.audio import MAX_PEAK
 from stemsplit.config import StftSettings, checked_shifts
 from stemsplit.errors import AudioError
 from stemsplit.infer import Predictor, choose_device
-from stemsplit.level import hearing_gain
+from stemsplit.level import AS_IT_IS, hearing_gains
 from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
 from stemsplit.shifts import delays, mean_of_shifts
@@ -156,13 +156,13 @@ class Separator:
         """Geometry of the spectrogram the model was trained on."""
         return self.card.settings
 
-    def gain_for(self, blocks: Iterable[Audio], samples: int | None = None) -> float:
+    def gains_for(self, blocks: Iterable[Audio], samples: int | None = None) -> tuple[float, ...]:
         """Give how much louder than it is the model should hear a song.
 
-        See `stemsplit.level.hearing_gain`; always 1 for the paper's network, whose input is
-        published as it is.
+        See `stemsplit.level.hearing_gains`; the paper's network hears every song as it is, as its
+        input is published.
         """
-        return hearing_gain(blocks, samples) if self.card.bands else 1.0
+        return hearing_gains(blocks, samples) if self.card.bands else AS_IT_IS
 
     def separate(
         self,
@@ -206,7 +206,7 @@ class Separator:
                 len(mixture),
                 soft=soft,
                 segment_seconds=segment_seconds,
-                gain=self.gain_for([mixture], mixture.size),
+                gains=self.gains_for([mixture], total),
                 on_progress=on_progress,
                 total_samples=total,
             )
@@ -230,8 +230,8 @@ class Separator:
                 wanted=f"{self.settings.sample_rate} Hz, or that times a power of two",
             )
         spec = dsp.stft(mixture, settings.n_fft, settings.hop_length, threads=self.threads)
-        gain = self.gain_for([mixture], mixture.size)
-        seen = self.predictor.scheme.see(spec, settings.n_fft, gain)
+        gains = self.gains_for([mixture], mixture.shape[1])
+        seen = self.predictor.scheme.see(spec, settings.n_fft, gains)
         context = self.card.context_frames
         padding = [(0, 0), (context, context)] + [(0, 0)] * (seen.ndim - 2)
         answers = self.predictor.answers(np.pad(seen, padding))
@@ -245,7 +245,7 @@ class Separator:
         *,
         soft: bool | None = None,
         segment_seconds: float = SEGMENT_SECONDS,
-        gain: float = 1.0,
+        gains: Sequence[float] = AS_IT_IS,
         on_progress: Callable[[Progress], None] | None = None,
         total_samples: int | None = None,
         watch: Stopwatch | None = None,
@@ -260,8 +260,8 @@ class Separator:
             As for `separate`.
         channels:
             Rows of every block.
-        gain:
-            How much louder the model hears the mixture, from `gain_for`; the stems are as loud as
+        gains:
+            How much louder the model hears the mixture, from `gains_for`; the stems are as loud as
             they are.
         total_samples:
             For progress only.
@@ -283,7 +283,7 @@ class Separator:
                 channels,
                 soft=self.card.soft if soft is None else soft,
                 segment_seconds=segment_seconds,
-                gain=gain,
+                gains=gains,
                 threads=self.threads,
                 watch=watch,
             )

@@ -140,7 +140,7 @@ def separate_file(
         with watch.stage("hash"):
             identity = _identity(source)
         with watch.stage("level"):
-            gain = _gain(source, separator)
+            gains = _gains(source, separator)
         with (
             store.begin(track) as work,
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
@@ -152,7 +152,7 @@ def separate_file(
                 reader.channels,
                 soft=soft,
                 segment_seconds=segment_seconds,
-                gain=gain,
+                gains=gains,
                 on_progress=on_progress,
                 total_samples=reader.frames,
                 watch=watch,
@@ -341,11 +341,10 @@ def _check_unchanged(source: Path, identity: Fingerprint) -> None:
         )
 
 
-def _gain(source: Path, separator: Separator) -> float:
+def _gains(source: Path, separator: Separator) -> tuple[float, ...]:
     """Decode the file as far as it takes to know how loud the model should hear it."""
     with AudioReader(source) as reader:
-        samples = reader.likely_frames * reader.channels
-        return separator.gain_for(reader.blocks(_BLOCK_SAMPLES), samples)
+        return separator.gains_for(reader.blocks(_BLOCK_SAMPLES), reader.likely_frames)
 
 
 def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:
