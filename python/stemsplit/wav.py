@@ -9,12 +9,15 @@ that turns into ``ds64`` (EBU Tech 3306, "RF64: an extended file format for audi
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 """Bytes of one sample, for each subtype written here (libsndfile's names)."""
+
+_TYPES = {"PCM_16": "<i2", "PCM_24": "<i4", "PCM_32": "<i4", "FLOAT": "<f4", "DOUBLE": "<f8"}
 
 RIFF_LIMIT = 0xFFFFFFFF
 """The largest size a RIFF chunk can state, in bytes."""
@@ -80,7 +83,7 @@ def wav_header(
     return b"".join(parts)
 
 
-def encode(block: npt.NDArray[np.float32], subtype: str) -> bytes:
+def encode(block: npt.NDArray[np.float32], subtype: str) -> memoryview:
     """Give the bytes of a block of samples.
 
     Parameters
@@ -92,17 +95,12 @@ def encode(block: npt.NDArray[np.float32], subtype: str) -> bytes:
         that samples read from a file of the same depth are written back bit for bit), and clip at
         full scale, never wrap.
     """
-    if subtype == "FLOAT":
-        return np.ascontiguousarray(block.T).astype("<f4", copy=False).tobytes()
-    if subtype == "DOUBLE":
-        return np.ascontiguousarray(block.T).astype("<f8").tobytes()
-    steps = quantise(block, subtype)
-    if subtype == "PCM_16":
-        return steps.astype("<i2").tobytes()
-    wide = steps.astype("<i4")
-    if subtype == "PCM_32":
-        return wide.tobytes()
-    return wide.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    if not is_integer(subtype):
+        return _bytes(_interleaved(block).astype(_TYPES[subtype], copy=False))
+    steps = quantise(block, subtype).astype(_TYPES[subtype])
+    if subtype != "PCM_24":
+        return _bytes(steps)
+    return _bytes(np.ascontiguousarray(steps.view(np.uint8).reshape(-1, 4)[:, :3]))
 
 
 def quantise(block: npt.NDArray[np.float32], subtype: str) -> npt.NDArray[np.float32]:
@@ -116,7 +114,22 @@ def quantise(block: npt.NDArray[np.float32], subtype: str) -> npt.NDArray[np.flo
     full_scale = 2.0 ** (8 * SAMPLE_BYTES[subtype] - 1)
     # The last float32 below full scale: full_scale - 1 itself rounds up to full_scale at 32 bits.
     top = min(full_scale - 1, float(np.nextafter(np.float32(full_scale), np.float32(0))))
-    interleaved = np.ascontiguousarray(block.T)
-    steps: npt.NDArray[np.float32] = np.rint(interleaved * np.float32(full_scale))
+    steps: npt.NDArray[np.float32] = _interleaved(block) * np.float32(full_scale)
+    np.rint(steps, out=steps)
     np.clip(steps, -full_scale, top, out=steps)
     return steps
+
+
+def _bytes(values: npt.NDArray[Any]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _interleaved(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give float32 (samples, channels): as it is where that is its memory's order."""
+    frames: npt.NDArray[np.float32] = block.T
+    if frames.flags.c_contiguous:
+        return frames
+    copied = np.empty_like(frames, order="C")
+    for channel, samples in enumerate(block):  # half again as fast as copying the transpose
+        copied[:, channel] = samples
+    return copied

@@ -225,4 +225,4 @@ def _spool_blocks(path: Path, form: Form, gain: float) -> Iterator[Block]:
         file.seek(header)
         while data := file.read(_READ_SAMPLES * 4 * form.channels):
             frames = np.frombuffer(data, "<f4").reshape(-1, form.channels)
-            yield np.ascontiguousarray(frames.T) * np.float32(gain)
+            yield frames.T if gain == 1 else frames.T * np.float32(gain)
