@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "783d573a085c87ffac789e79ae3d0df6a532b7ca91b203940db4682086e8b234",
+    "base": "79dd30f90e9b4ad908f2dc4105a9f1dabda2c5c2f85776cb154eaf8601e4e88b",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "36f10159ddf59c7dd485f28f42a2553cdc7cb5fc3e82f22812eb59a4024240da",
+    "tiny": "de803627d62f873ced613924edaacac91da40b9dd36223df396b27d5d134b94d",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
