@@ -26,7 +26,7 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPECTRA: Final = 6
 _MASKS: Final = 4
 _STEMS: Final = 4
-_BAND_LAYERS: Final = 9  # as fine as the input, which has twice the bands of the finest level
+_BAND_LAYERS: Final = 8  # as fine as the input, which has twice the bands of the finest level
 _PAPER_LAYERS: Final = 7  # its convolutions of all sources at once need room of their own
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
