@@ -17,7 +17,7 @@ _QUIETEST = 0.1  # RMS, -20 dB of full scale: what songs have at least, unless t
 _MOST = 1e3  # 60 dB: of what is quieter, 16 bits have left next to nothing
 
 
-def hearing_gains(blocks: Iterable[Audio], samples: int | None = None) -> tuple[float, ...]:
+def hearing_gains(blocks: Iterable[Audio]) -> tuple[float, ...]:
     """Give by how much a song has to be louder to be as loud as those a network knows.
 
     What has a root mean square below -20 dB of full scale is brought there, but by 60 dB at most
@@ -26,9 +26,8 @@ def hearing_gains(blocks: Iterable[Audio], samples: int | None = None) -> tuple[
     Parameters
     ----------
     blocks:
-        The song: float32 (channels, samples) each. No more of them are taken than it needs.
-    samples:
-        Of all blocks together, for each channel, where that is known.
+        The song: float32 (channels, samples) each. All are taken, as the length that a file claims
+        is not to be relied on, unless their peaks alone forbid any gain.
 
     Returns
     -------
@@ -41,20 +40,14 @@ def hearing_gains(blocks: Iterable[Audio], samples: int | None = None) -> tuple[
         power = power + np.square(block, dtype=np.float64).sum(axis=1)
         peak = np.maximum(peak, np.abs(block).max(axis=1, initial=0))
         count += block.shape[1]
-        # What follows can only make it louder.
-        if max(_gains(power / (samples or math.inf), peak)) == 1:
+        if all(peak[at : at + 2].max() >= 1 for at in range(0, len(peak), 2)):
             return AS_IT_IS
-    gains = _gains(power / max(count, 1), peak)
-    return tuple(gain if math.isfinite(gain) else 1.0 for gain in gains)
-
-
-def _gains(power: npt.NDArray[np.float64], peak: npt.NDArray[np.float64]) -> list[float]:
-    """Give the gain of each pair of channels from those of each; silence would take any."""
+    power = power / max(count, 1)
     firsts = range(0, len(power), 2)
-    return [_gain(power[at : at + 2].mean(), peak[at : at + 2].max()) for at in firsts]
+    return tuple(_gain(power[at : at + 2].mean(), peak[at : at + 2].max()) for at in firsts)
 
 
 def _gain(power: float, peak: float) -> float:
-    if not peak:
-        return math.inf
-    return max(1.0, min(_QUIETEST / math.sqrt(power) if power else math.inf, 1 / peak, _MOST))
+    if not power:
+        return 1.0
+    return max(1.0, min(_QUIETEST / math.sqrt(power), 1 / peak, _MOST))

@@ -156,13 +156,13 @@ class Separator:
         """Geometry of the spectrogram the model was trained on."""
         return self.card.settings
 
-    def gains_for(self, blocks: Iterable[Audio], samples: int | None = None) -> tuple[float, ...]:
+    def gains_for(self, blocks: Iterable[Audio]) -> tuple[float, ...]:
         """Give how much louder than it is the model should hear a song.
 
         See `stemsplit.level.hearing_gains`; the paper's network hears every song as it is, as its
         input is published.
         """
-        return hearing_gains(blocks, samples) if self.card.bands else AS_IT_IS
+        return hearing_gains(blocks) if self.card.bands else AS_IT_IS
 
     def separate(
         self,
@@ -206,7 +206,7 @@ class Separator:
                 len(mixture),
                 soft=soft,
                 segment_seconds=segment_seconds,
-                gains=self.gains_for([mixture], total),
+                gains=self.gains_for([mixture]),
                 on_progress=on_progress,
                 total_samples=total,
             )
@@ -230,7 +230,7 @@ class Separator:
                 wanted=f"{self.settings.sample_rate} Hz, or that times a power of two",
             )
         spec = dsp.stft(mixture, settings.n_fft, settings.hop_length, threads=self.threads)
-        gains = self.gains_for([mixture], mixture.shape[1])
+        gains = self.gains_for([mixture])
         seen = self.predictor.scheme.see(spec, settings.n_fft, gains)
         context = self.card.context_frames
         padding = [(0, 0), (context, context)] + [(0, 0)] * (seen.ndim - 2)

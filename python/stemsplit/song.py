@@ -342,9 +342,9 @@ def _check_unchanged(source: Path, identity: Fingerprint) -> None:
 
 
 def _gains(source: Path, separator: Separator) -> tuple[float, ...]:
-    """Decode the file as far as it takes to know how loud the model should hear it."""
+    """Decode the file to know how loud the model should hear it."""
     with AudioReader(source) as reader:
-        return separator.gains_for(reader.blocks(_BLOCK_SAMPLES), reader.likely_frames)
+        return separator.gains_for(reader.blocks(_BLOCK_SAMPLES))
 
 
 def _decoded(reader: AudioReader, watch: Stopwatch) -> Iterator[Audio]:
