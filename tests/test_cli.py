@@ -116,6 +116,13 @@ def test_a_line_for_each_song_on_stderr(write_song, separate, tmp_path, capfd):
     assert first.endswith(" × real time, cpu)")
 
 
+def test_a_song_named_twice_is_separated_once(write_song, separate, tmp_path):
+    write_song("album/1.wav", 0.2)
+    album = tmp_path / "album"
+    assert separate(album, album / "1.wav", "-o", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["1"]
+
+
 def test_quiet_prints_nothing(write_song, separate, tmp_path, capfd):
     assert separate(write_song(seconds=0.3), "-o", tmp_path / "out", "--quiet") == 0
     assert capfd.readouterr() == ("", "")

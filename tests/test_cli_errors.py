@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 from stemsplit.cli.app import run
+from stemsplit.cli.errors import exit_code_of
 
 
 def tree(folder):
@@ -106,6 +107,33 @@ def test_output_that_is_no_folder(failing, write_song, tmp_path, output):
     assert code == 73
     place = f"{output}/song/vocals.wav"
     assert line == f"cannot write {place}: got taken is no folder; choose another --output"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["song.wav", "-o", "a" * 300], 73),
+        (["song.wav", "-o", "out", "--log", "a" * 300], 73),
+        (["song.wav", "-o", "out", "--log", "missing/" + "a" * 300], 73),
+        (["watch", "a" * 300, "-o", "out", "--once"], 66),
+        (["evaluate", "a" * 300], 66),
+    ],
+)
+def test_places_the_system_does_not_look_at(failing, write_song, arguments, code):
+    """Path.is_dir() raises for these, as it does in folders that may not be entered."""
+    write_song(seconds=0.1)
+    ended, line = failing(*arguments)
+    assert ended == code
+    assert "a" * 300 in line
+
+
+def test_what_the_system_refuses_is_a_line(capfd):
+    def refuse():
+        raise PermissionError(13, "Permission denied", "locked")
+
+    assert exit_code_of(refuse) == 70
+    expected = "stemsplit: error: the system refused: got [Errno 13] Permission denied: 'locked'\n"
+    assert capfd.readouterr().err == expected
 
 
 @pytest.mark.usefixtures("full_disk")

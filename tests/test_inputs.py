@@ -104,6 +104,12 @@ def test_own_output_is_left_out(tree):
     assert found("a", output="a") == ["a/1.wav", "a/1/mine.wav", "a/out/1/vocals.wav"]
 
 
+def test_what_an_output_folder_above_filed_here_is_left_out(tree):
+    tree("music/a/1.wav", "music/a/1_vocals.wav", "music/a/1/drums.wav")
+    done("1", "music/a/1.wav", "music", owned=["a/1_vocals.wav", "a/1/drums.wav"])
+    assert found("music/a", output="music") == ["music/a/1.wav"]
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [("empty", "no songs in empty"), ("*.wav", "nothing matches")],

@@ -148,6 +148,85 @@ def test_a_set_that_cannot_be_completed_is_taken_back(tmp_path):
     assert everything_in(tmp_path / "out") == ["song", "song/bass.wav"]
 
 
+def written_before(root):
+    """Give a store whose song was done before, and what its files hold."""
+    store = OutputStore(root)
+    with store.begin("song") as work:
+        targets = fill(work)
+        for path in targets:
+            path.write_text(path.stem.upper())
+        work.commit(targets, manifest())
+    return store, contents(root)
+
+
+def contents(root):
+    return {path.name: path.read_text() for path in (root / "song").iterdir()}
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("refused", [*(f"{name}.wav" for name in STEMS), "manifest"])
+def test_a_set_that_cannot_be_completed_leaves_the_earlier_one(
+    tmp_path, monkeypatch, refused, links
+):
+    """One stem is open in a program, say, on a system where it cannot be replaced then."""
+    store, earlier = written_before(tmp_path / "out")
+    rename = Path.replace
+
+    def replace(path, target):
+        if path.suffix == ".tmp" and target.name == refused:
+            raise PermissionError(errno.EACCES, "in use")
+        if path.name == "manifest.json" and refused == "manifest":
+            raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    def no_link(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises(OutputError, match="in use"), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    monkeypatch.undo()
+    assert contents(store.root) == earlier
+    assert store.manifest("song").complete(store.root)
+    assert not list(store.state.glob("*.part"))
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("renames", range(11))
+def test_a_kill_while_it_is_taken_back_leaves_one_whole_set(tmp_path, monkeypatch, renames, links):
+    store, earlier = written_before(tmp_path / "out")
+    steps = iter(range(renames))
+    rename = Path.replace
+
+    class Killed(BaseException):
+        pass
+
+    def replace(path, target):
+        if store.root in path.parents and path.suffix != ".new":
+            if next(steps, None) is None:
+                raise Killed
+            if target.name == "bass.wav" and path.suffix == ".tmp":
+                raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    def no_link(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_kwargs: None)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises((Killed, OutputError)), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    monkeypatch.undo()
+    OutputStore(store.root).recover()
+    later = {f"{name}.wav": name for name in STEMS}
+    assert contents(store.root) in (earlier, later)
+    assert not list(store.state.glob("*.part"))
+
+
 def test_a_target_that_disappears(tmp_path):
     store = OutputStore(tmp_path / "out")
     with store.begin("song") as work:

@@ -13,6 +13,7 @@ from stemsplit.config import SOURCES
 from stemsplit.decode import DecodeError
 from stemsplit.decode_av import AvDecoder
 from stemsplit.errors import AudioError, InputError
+from stemsplit.files import is_folder
 
 MIXTURE = "mixture"
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -82,15 +83,19 @@ def find_tracks(root: Path) -> list[Track]:
     InputError
         The folder is missing or holds no track.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(
-            f"no folder {root}", wanted="a folder of tracks", remedy="check the path for a typo"
+            f"no folder {root}",
+            wanted="a folder of tracks that may be read",
+            remedy="check the path for a typo",
         )
     folders = [root, *(path for path in root.rglob("*") if path.is_dir() and _visible(path, root))]
     tracks = [Track(_name(path, root), path) for path in folders]
     tracks = [track for track in tracks if track.files.keys() & set(SOURCES)]
     tracks += [
-        Track(_name(path, root).removesuffix(STEM_MP4), path) for path in root.rglob(f"*{STEM_MP4}")
+        Track(_name(path, root).removesuffix(STEM_MP4), path)
+        for path in root.rglob(f"*{STEM_MP4}")
+        if _visible(path, root)
     ]
     if not tracks:
         raise InputError(

@@ -169,7 +169,11 @@ def _walk(top: Path, output: Path | None, unreadable: list[OSError]) -> Iterator
             unreadable.append(error)
 
     seen: set[tuple[int, int]] = set()
-    own = set() if output is None or _same(output, top) else {os.path.realpath(output)}
+    own: set[str] = set()
+    if output is not None and not _same(output, top):
+        own.add(os.path.realpath(output))
+        if Path(os.path.realpath(top)).is_relative_to(os.path.realpath(output)):
+            own |= _made_in(output)  # it lies above, and may have put stems here
     for name, folders, files in os.walk(top, onerror=note, followlinks=True):
         folder = Path(name)
         try:
@@ -180,8 +184,7 @@ def _walk(top: Path, output: Path | None, unreadable: list[OSError]) -> Iterator
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        made = _made_in(folder)
-        own |= made
+        own |= _made_in(folder)
         folders[:] = sorted(place for place in folders if not place.startswith("."))
         for file in sorted(files):
             path = folder / file

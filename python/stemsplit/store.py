@@ -3,7 +3,8 @@
 A hidden folder, ``.stemsplit``, lies in it. There, a song's files grow in a folder of their own,
 ``ID.part``, which its process holds locked. When all are complete and on the disk, a manifest
 that lists them is written beside them; from then on the song is done, and what is left is to
-rename: the files to their places, and last the manifest to ``.stemsplit/ID.json``. A run that is
+rename: the files to their places, and last the manifest to ``.stemsplit/ID.json``. Files that were
+in those places stay in the folder until then, and go back where a rename fails. A run that is
 killed before leaves a folder that the next one removes; one that is killed while it renames leaves
 the rest of the renaming to the next one.
 """
@@ -29,6 +30,7 @@ from stemsplit.manifest import Manifest, read_manifest
 STATE_FOLDER = ".stemsplit"
 _PART = ".part"
 _STAGED = "manifest.json"
+_KEPT = ".earlier"
 
 
 class OutputStore:
@@ -52,14 +54,23 @@ class OutputStore:
                 yield manifest
 
     def recover(self) -> None:
-        """Finish or remove what killed runs left; what a running one works on is let alone."""
-        if not self.state.is_dir():
-            return
-        with _Lock(self.state):
-            for folder in self.state.glob(f"*{_PART}"):
-                with _Lock(folder, wait=False) as lock:
-                    if lock.held:
-                        self._recover(folder)
+        """Finish or remove what killed runs left; what a running one works on is let alone.
+
+        Raises
+        ------
+        OutputError
+            The folder may not be looked into, or has a name that no folder can have.
+        """
+        try:
+            if not self.state.is_dir():
+                return
+            with _Lock(self.state):
+                for folder in self.state.glob(f"*{_PART}"):
+                    with _Lock(folder, wait=False) as lock:
+                        if lock.held:
+                            self._recover(folder)
+        except OSError as error:
+            raise output_error(self.root, error) from error
         self.tidy()
 
     def begin(self, track: str) -> Work:
@@ -148,6 +159,7 @@ class OutputStore:
             for path, target in targets.items():
                 if path.exists():  # else it is moved already, before a kill
                     target.parent.mkdir(parents=True, exist_ok=True)
+                    _keep(target, _kept(path))
                     path.replace(target)
             for place in {target.parent for target in targets.values()}:
                 sync_folder(place)
@@ -158,11 +170,18 @@ class OutputStore:
             raise
 
     def _take_back(self, targets: Mapping[Path, Path]) -> None:
-        """Remove the files of a set that cannot be completed, and folders made for them."""
+        """Undo the moves of a set that cannot be completed: what was there before is there again.
+
+        Should this be cut short, the next `publish` finds each file where a kill might have left
+        it.
+        """
         for path, target in targets.items():
-            with contextlib.suppress(OSError):
-                if not path.exists():
-                    target.unlink(missing_ok=True)
+            if not path.exists():
+                with contextlib.suppress(OSError):
+                    target.replace(path)
+            if os.path.lexists(_kept(path)):
+                with contextlib.suppress(OSError):
+                    _kept(path).replace(target)
             _remove_folders(_between(self.root, target.parent))
 
     def _recover(self, folder: Path) -> None:
@@ -224,7 +243,8 @@ class Work:
         Raises
         ------
         OutputError
-            A place cannot be written to. Files that got there are taken away again.
+            A place cannot be written to. Files that got there are taken away again, and what they
+            replaced is put back.
         """
         moves = {path.name: target.as_posix() for path, target in targets.items()}
         try:
@@ -292,6 +312,23 @@ def _key(track: str) -> str:
     """Give a short name for a song's name; to many file systems Song and song are one."""
     folded = unicodedata.normalize("NFC", track).casefold()
     return hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _kept(path: Path) -> Path:
+    """Give where the file that a new one replaces stays until all are in their places."""
+    return path.with_name(path.name + _KEPT)
+
+
+def _keep(target: Path, kept: Path) -> None:
+    """Keep the file that is about to be replaced, if any, under a second name."""
+    if os.path.lexists(kept) or not os.path.lexists(target):
+        return
+    if target.is_dir() and not target.is_symlink():  # which no file can replace
+        return
+    try:
+        os.link(target, kept, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # a file system without links
+        target.replace(kept)
 
 
 def _existing(path: Path) -> Path:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from stemsplit.batch import Batch, SeparateOptions
@@ -106,11 +107,11 @@ def _run(
             remedy="choose one with --stems NAME",
         )
     songs = []
-    for argument in dict.fromkeys(arguments):
-        if pipes.is_pipe(argument):
+    for is_pipe, named in groupby(dict.fromkeys(arguments), pipes.is_pipe):
+        if is_pipe:
             songs.append(spool(sys.stdin.buffer, stack.enter_context(pipes.scratch_folder())))
         else:
-            songs += find_songs([argument], None if pipes.is_pipe(output) else output)
+            songs += find_songs(list(named), None if pipes.is_pipe(output) else output)
     if pipes.is_pipe(output) and len(songs) != 1:
         raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
     display.expect(len(songs))

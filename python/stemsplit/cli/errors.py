@@ -53,6 +53,9 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except MemoryError:
         _print_line("error: out of memory; try a smaller --segment, or --max-memory")
         return StemsplitError.exit_code
+    except OSError as error:  # of the system, where nobody thought that it could be
+        print_error(StemsplitError("the system refused", got=error))
+        return StemsplitError.exit_code
     except _PARSER_ERROR as error:
         message = error.format_message().rstrip(". ")
         print_error(StemsplitError(message, remedy="see stemsplit --help"))

@@ -13,7 +13,7 @@ import typer
 
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import OutputError, UsageError
-from stemsplit.files import replaced
+from stemsplit.files import is_folder, replaced
 from stemsplit.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     if path is None:
         yield lambda _content: None
         return
-    if path.is_dir():
+    if is_folder(path):
         raise OutputError(f"cannot write {path}", got="a folder", wanted="the name of a file")
     with replaced(path) as temporary:
         temporary.touch()

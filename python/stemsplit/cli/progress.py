@@ -70,11 +70,15 @@ class Display:
         """See that there is a place for the log; raises `OutputError`."""
         if self._log is None:
             return
-        folder = self._log.parent
-        if self._log.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():
-            raise OutputError(
-                f"cannot write {self._log}", wanted="a file in a folder that is there"
-            )
+        log, self._log = self._log, None  # what it cannot take is not tried again
+        folder = log.parent
+        try:
+            fits = not log.is_dir() and folder.is_dir() and os.access(folder, os.W_OK)
+        except OSError as error:  # a name that is too long, or a folder one may not look into
+            raise OutputError(f"cannot write {log}", got=error.strerror) from error
+        if not fits:
+            raise OutputError(f"cannot write {log}", wanted="a file in a folder that is there")
+        self._log = log
 
     def expect(self, songs: int) -> None:
         """Say how many songs there are."""

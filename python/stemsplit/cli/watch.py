@@ -19,6 +19,7 @@ from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
+from stemsplit.files import is_folder
 from stemsplit.report import FAILED, SKIPPED
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def watch(
 
 
 def _check(folder: Path, output: Path, settle: float) -> None:
-    if not folder.is_dir():
-        raise InputError(f"no such folder: {folder}", remedy="make it first")
+    if not is_folder(folder):
+        raise InputError(
+            f"no such folder: {folder}", wanted="one that may be read", remedy="make it first"
+        )
     if pipes.is_pipe(output):
         raise UsageError("watch needs a folder to write to", got="-o -")
     if not 0 <= settle < 86_400:
