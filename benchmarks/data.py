@@ -30,9 +30,10 @@ from stemsplit.band_task import BandSettings, BandTask
 from stemsplit.cards import read_card
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks
+from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.remix import RemixSettings
-from stemsplit.training import LoopSettings, Training
+from stemsplit.training import Training
 from stemsplit.unet import UNetSize
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)

@@ -116,6 +116,14 @@ def test_stems_of_different_rate_are_refused(tmp_path: Path, make_stems: StemMak
         read_track(find_tracks(tmp_path)[0])
 
 
+def test_what_is_hidden_is_no_track(tmp_path: Path, make_stems: StemMaker) -> None:
+    write_folder(tmp_path / "song", make_stems(0.1))
+    (tmp_path / "._song.stem.mp4").write_bytes(b"what a Mac leaves")
+    (tmp_path / ".Trash").mkdir()
+    (tmp_path / ".Trash" / "old.stem.mp4").write_bytes(b"")
+    assert [track.name for track in find_tracks(tmp_path)] == ["song"]
+
+
 def test_a_folder_without_tracks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no tracks"):
         find_tracks(tmp_path)

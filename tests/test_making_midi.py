@@ -43,7 +43,14 @@ def test_paths_without_songs_are_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"RIFF of something else", b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk"]
+    "data",
+    [
+        b"",
+        b"RIFF of something else",
+        b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk",
+        # A key signature of 32 sharps.
+        b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x0a\0\xff\x59\2\x20\0\0\xff\x2f\0",
+    ],
 )
 def test_files_that_are_no_midi_are_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="cannot read MIDI x"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import StemMaker, write_folder
 from stemsplit.band_task import BandSettings
 from stemsplit.errors import InputError, UsageError
 from stemsplit.recipe import DataSource, Recipe, changed, read_recipe, settings_from, stored
@@ -82,6 +83,30 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 def test_nested_settings_are_checked() -> None:
     with pytest.raises(UsageError, match=r"network: size.*wide"):
         settings_from(BandSettings, {"size": {"wide": 1}}, "network")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stem_weights": 1}, "stem_weights.*a list of float"),
+        ({"stem_weights": [1, 1, 1, "2"]}, "stem_weights.*wanted float"),
+        ({"size": {"widths": [16.5]}}, "widths.*wanted int"),
+        ({"single_bands": 400}, "bad bands: got 400 single ones of 384"),
+        ({"size": {"bands": 4096}}, "bad bands.*at most 2049"),
+        ({"hop_length": 2048}, "bad hop_length"),
+    ],
+)
+def test_values_that_no_network_has_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings_from(BandSettings, values, "network")
+
+
+def test_a_song_is_not_learnt_from_and_judged_by(tmp_path: Path, make_stems: StemMaker) -> None:
+    for name in ("train/1", "valid/2"):
+        write_folder(tmp_path / "data" / name, make_stems(0.2))
+    above = Recipe(data=(DataSource(str(tmp_path / "data")),))
+    with pytest.raises(UsageError, match="both training and validation: got valid/2"):
+        stored(above, [tmp_path / "data" / "valid"], tmp_path / "store", lambda *_: None)
 
 
 def test_training_needs_data(tmp_path: Path) -> None:

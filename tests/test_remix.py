@@ -167,6 +167,16 @@ def test_bad_settings_are_refused() -> None:
         RemixSettings(coherent=2)
     with pytest.raises(UsageError, match="bad varispeed"):
         RemixSettings(varispeed=-1)
+    with pytest.raises(UsageError, match="bad level_spread_db"):
+        RemixSettings(level_spread_db=-1)
+
+
+def test_a_silent_song_is_never_drawn_as_a_whole(stored: list[StoredTrack]) -> None:
+    silent = dataclasses.replace(stored[0], name="silence", stems={}, weight=1e6)
+    remixer = Remixer([silent, *stored], 4096, RemixSettings(coherent=1))
+    assert remixer.example((3, 0)).stems.any()
+    with pytest.raises(InputError, match="may stand for a whole song"):
+        Remixer([silent, *(dataclasses.replace(t, coherent=False) for t in stored)], 4096)
 
 
 def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker) -> None:

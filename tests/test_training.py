@@ -18,13 +18,15 @@ import torch
 
 from conftest import StemMaker, write_folder
 from stemsplit.cards import ModelCard
+from stemsplit.cli.app import run
 from stemsplit.dataset import find_tracks, read_track
-from stemsplit.errors import InputError, ModelError, OutputError, UsageError
+from stemsplit.errors import InputError, ModelError, OutputError, StemsplitError, UsageError
+from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
 from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
 from stemsplit.separate import Separator
-from stemsplit.training import CHECKPOINT, LoopSettings, Training, TrainingEvent, Validation
+from stemsplit.training import CHECKPOINT, Training, TrainingEvent, Validation
 from stemsplit.trust import accept
 
 # Of the smallest kind: what is tested is the loop.
@@ -301,6 +303,38 @@ def test_resume_needs_a_checkpoint_of_the_same_settings(
     make_training(tracks, tmp_path, recipe).run()
     with pytest.raises(UsageError, match="other settings"):
         make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
+
+
+def test_resume_needs_the_same_songs(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    recipe = small_recipe("band-unet", steps=2)
+    make_training(tracks, tmp_path, recipe).run()
+    other = [tracks[0], dataclasses.replace(tracks[1], weight=0.5)]
+    for learnt, judged in ((other, tracks[2:]), (tracks[:1], tracks[2:]), (tracks[:2], [])):
+        with pytest.raises(UsageError, match="other settings"):
+            training_of(recipe, learnt, judged, tmp_path, resume=True)
+    assert make_training(tracks, tmp_path, recipe, resume=True).step == 2
+
+
+def test_a_training_that_diverges_ends_with_the_reason(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    recipe = small_recipe("band-unet", steps=50, learning_rate=1e20)
+    training = make_training(tracks, tmp_path, recipe)
+    with pytest.raises(StemsplitError, match=r"diverged at step \d+: got a loss of \w+; begin"):
+        training.run()
+    unsound = make_training(tracks, tmp_path / "valid", small_recipe("band-unet"))
+    unsound.task.validate = lambda _: Validation(float("nan"), {})  # type: ignore[method-assign]
+    with pytest.raises(StemsplitError, match="diverged at step 2: got a loss of nan"):
+        unsound.run()
+    assert not (tmp_path / "valid" / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("name", ["best", "Checkpoint", "data"])
+def test_a_model_is_not_named_as_a_file_of_the_run(
+    collection: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(["train", str(collection), "-o", str(tmp_path), "--name", name]) == 2
+    assert "choose another --name" in capfd.readouterr().err
 
 
 def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path: Path) -> None:

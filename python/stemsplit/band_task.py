@@ -68,7 +68,13 @@ class BandSettings:
         stride = self.size.time_stride
         if self.frames < stride or self.frames % stride:
             raise UsageError("bad frames", got=self.frames, wanted=f"a multiple of {stride}")
-        if len(self.stem_weights) != len(SOURCES) or min(self.stem_weights) < 0:
+        if not 0 < self.single_bands <= self.size.bands <= self.stft.bins:
+            raise UsageError(
+                "bad bands",
+                got=f"{self.single_bands} single ones of {self.size.bands}",
+                wanted=f"1 to all, of at most {self.stft.bins}",
+            )
+        if len(self.stem_weights) != len(SOURCES) or not min(self.stem_weights) >= 0:
             raise UsageError(
                 "bad stem_weights", got=list(self.stem_weights), wanted="four numbers, 0 or more"
             )

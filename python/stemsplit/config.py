@@ -25,7 +25,7 @@ class StftSettings:
     n_fft:
         Samples per frame, a power of two from 64 to 65536.
     hop_length:
-        Samples between the centres of neighbouring frames.
+        Samples between the centres of neighbouring frames, at most 31/64 of ``n_fft``.
 
     Raises
     ------
@@ -44,9 +44,11 @@ class StftSettings:
             raise UsageError(
                 "bad n_fft", got=self.n_fft, wanted=f"a power of two, {MIN_N_FFT} to {MAX_N_FFT}"
             )
-        if not 1 <= self.hop_length <= self.n_fft // 2:
+        # Beyond, a song may end where the window of its last frame is too close to zero to divide.
+        longest = self.n_fft * 31 // 64
+        if not 1 <= self.hop_length <= longest:
             raise UsageError(
-                "bad hop_length", got=self.hop_length, wanted=f"1 to n_fft / 2 = {self.n_fft // 2}"
+                "bad hop_length", got=self.hop_length, wanted=f"1 to 31/64 of n_fft = {longest}"
             )
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import sys
 import typing
 from dataclasses import dataclass, field
@@ -172,9 +174,14 @@ def settings_from(kind: type[_Settings], values: Any, where: str) -> _Settings:
 
 def _typed(wanted: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        if isinstance(value, wanted):
+            return value
         return settings_from(wanted, value, where)
     if typing.get_origin(wanted) is tuple:
-        return tuple(value)
+        kind = typing.get_args(wanted)[0]
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"bad {where}", got=repr(value), wanted=f"a list of {kind.__name__}")
+        return tuple(_typed(kind, each, where) for each in value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = typing.get_origin(wanted) or wanted
@@ -212,7 +219,10 @@ def stored(
         raise UsageError("no data to train on", wanted="a folder, or [[data]] in the recipe")
     found = [(t, s) for s in recipe.data for t in find_tracks(Path(s.path))]
     held = [track for folder in valid for track in find_tracks(folder)]
-    shared = {track.name for track, _ in found} & {track.name for track in held}
+    # By its folder too, as a collection may lie in another and give its songs longer names.
+    names = {track.name for track in held}
+    places = {track.path.resolve() for track in held}
+    shared = {t.name for t, _ in found if t.name in names or t.path.resolve() in places}
     if shared:
         raise UsageError(
             "songs stand in both training and validation",
@@ -255,9 +265,10 @@ def training_of(
         See `stemsplit.training.Training`; tracks of another sample rate.
     """
     from stemsplit.band_task import BandSettings, BandTask
+    from stemsplit.loop_settings import LoopSettings
     from stemsplit.paper_task import PaperSettings, PaperTask
     from stemsplit.remix import RemixSettings
-    from stemsplit.training import LoopSettings, Task, Training
+    from stemsplit.training import Task, Training
 
     loop = settings_from(LoopSettings, recipe.training, "[training]")
     remix = settings_from(RemixSettings, recipe.remix, "[remix]")
@@ -275,6 +286,7 @@ def training_of(
         "network": dataclasses.asdict(task.settings),
         "remix": dataclasses.asdict(remix),
         "start": start.name if start else None,
+        "songs": {"training": _digest(tracks), "validation": _digest(valid)},
     }
     training = Training(
         task, folder, loop, device=device, resume=resume, start=start, facts=facts, team=team
@@ -319,6 +331,12 @@ def _entries(recipe: Recipe) -> provenance.Entries:
         entry["name"] = entry["name"] or Path(entry["path"]).name
         del entry["path"]
     return entries
+
+
+def _digest(tracks: list[StoredTrack]) -> str:
+    """Name songs, and how they are drawn, by a hash: a training goes on with the same alone."""
+    facts = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
+    return hashlib.sha256(json.dumps(facts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _check_rates(tracks: list[StoredTrack], sample_rate: int) -> None:

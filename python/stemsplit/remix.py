@@ -73,6 +73,9 @@ class RemixSettings:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 to 1")
         if not 0 <= self.varispeed <= 0.5:
             raise UsageError("bad varispeed", got=self.varispeed, wanted="0 to 0.5")
+        for name in ("level_spread_db", "gain_spread_db", "equalise_db"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="0 or more")
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ class Remixer:
     Raises
     ------
     InputError
-        No track has one of the sources, none is a song and examples of one are wanted, or a
-        backing is silent.
+        No track has one of the sources, none is a song that sounds and examples of one are
+        wanted, or a backing is silent.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class Remixer:
                     wanted=f"a stem {SOURCES[_OTHER]} with all but the voice",
                     remedy="remove the track from its collection",
                 )
-        self._songs = [track for track in tracks if track.coherent]
+        self._songs = [track for track in tracks if track.coherent and track.stems]
         if self.settings.coherent and not self._songs:
             raise InputError(
                 "no training track may stand for a whole song",

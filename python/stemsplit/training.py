@@ -16,74 +16,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.errors import InputError, OutputError, StemsplitError, UsageError
 from stemsplit.files import replaced
 from stemsplit.growth import embed
+from stemsplit.loop_settings import LoopSettings
 from stemsplit.models import load_network
-from stemsplit.optimizers import OPTIMIZERS, optimizers_for
+from stemsplit.optimizers import optimizers_for
 from stemsplit.team import Team
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 _CLIP_NORM = 5.0
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """What a training's result depends on, apart from its task, data, device and thread count.
-
-    Attributes
-    ----------
-    steps:
-        Optimiser steps in all.
-    learning_rate:
-        Its peak: it rises linearly over ``warmup`` steps and falls to zero along a cosine.
-    optimizer:
-        ``adamw``, or ``muon``: see `stemsplit.optimizers`.
-    weight_decay:
-        Of either.
-    average:
-        Decay a step of the exponentially averaged weights, which validation and export take; 0
-        takes the weights as they are. It begins lower, as long as the average holds few steps.
-    validate_every:
-        Steps between validations, each followed by a checkpoint.
-    patience:
-        Validations without a better one that end the training early; 0 never does.
-    precision:
-        ``float32``, or ``bfloat16`` for mixed precision.
-    seed:
-        Of the first weights, the remixes and the dropout.
-    """
-
-    steps: int = 4000
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    optimizer: str = "adamw"
-    weight_decay: float = 1e-2
-    average: float = 0.0
-    validate_every: int = 250
-    patience: int = 0
-    precision: str = "float32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "validate_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
-        if not 0 <= self.average < 1:
-            raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
-        if self.optimizer not in OPTIMIZERS:
-            wanted = " or ".join(OPTIMIZERS)
-            raise UsageError("bad optimizer", got=self.optimizer, wanted=wanted)
-        if self.precision not in ("float32", "bfloat16"):
-            raise UsageError("bad precision", got=self.precision, wanted="float32 or bfloat16")
-
-    def rate_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @dataclass(frozen=True)
@@ -226,7 +169,13 @@ class Training:
         self._begin(resume)
 
     def run(self, on_event: Callable[[TrainingEvent], None] | None = None) -> nn.Module:
-        """Train to the last step and give the best network, in evaluation mode."""
+        """Train to the last step and give the best network, in evaluation mode.
+
+        Raises
+        ------
+        StemsplitError
+            A loss that is not finite.
+        """
         with ThreadPoolExecutor(1) as ahead:
             batch = ahead.submit(self.task.batch, self.step, self.team.rank)
             while self.step < self.settings.steps and not self._out_of_patience:
@@ -235,6 +184,7 @@ class Training:
                 batch = ahead.submit(self.task.batch, self.step + 1, self.team.rank)
                 loss = self._train_step(ready)
                 self.step += 1
+                self._check_sound(loss)
                 due = self.step % self.settings.validate_every == 0
                 validation = None
                 if due or self.step == self.settings.steps:
@@ -250,6 +200,15 @@ class Training:
         network = self.task.at_step(self.task.first_network(), state["step"] - 1)
         network.load_state_dict(state["network"])
         return network.eval()
+
+    def _check_sound(self, loss: float) -> None:
+        """Refuse to go on with a loss that is no number, which no later step makes good."""
+        if not math.isfinite(loss):
+            raise StemsplitError(
+                f"the training has diverged at step {self.step}",
+                got=f"a loss of {loss}",
+                remedy="begin anew with a lower learning_rate, or a longer warmup",
+            )
 
     @property
     def _out_of_patience(self) -> bool:
@@ -343,6 +302,8 @@ class Training:
             with self._precision():
                 validation = self.task.validate(chosen)
         validation = self.team.told(validation)
+        if validation:
+            self._check_sound(validation.loss)
         loss = validation.loss if validation else -math.inf
         self._stale += 1
         if loss <= self.best_loss:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stemsplit.team import Team
     from stemsplit.training import Training, TrainingEvent, Validation
 
+# What a run calls its own files, but for their endings; the model lies beside them.
+RESERVED = ("best", "checkpoint", "data")
 LOG = "log.csv"
 PLOT = "log.svg"
 _AVERAGED_STEPS = 50
@@ -78,9 +80,14 @@ def train(
     step's loss.
     """
     from stemsplit.cards import check_name
+    from stemsplit.errors import UsageError
     from stemsplit.recipe import DataSource, Recipe, changed, export, read_recipe, training_of
 
     check_name(name)
+    if name.casefold() in RESERVED:
+        raise UsageError(
+            "a run keeps files of its own under this name", got=name, remedy="choose another --name"
+        )
     chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes or [])
     added = tuple(DataSource(str(folder)) for folder in data or [])
     chosen = dataclasses.replace(chosen, data=chosen.data + added)

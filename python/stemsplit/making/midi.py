@@ -111,6 +111,8 @@ def parse(song: MidiSong) -> Any:
         return mido.MidiFile(file=io.BytesIO(song.read()), clip=True)
     except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read MIDI {song.name}", got=error or "its end") from error
+    except mido.KeySignatureError as error:  # which is of no kind of the above
+        raise InputError(f"cannot read MIDI {song.name}", got=error) from error
 
 
 def split_events(midi: Any, seconds: float | None) -> dict[str, list[Event]]:

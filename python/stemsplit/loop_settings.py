@@ -1,0 +1,67 @@
+"""What a training's course depends on: steps, rate, optimiser, averages. Frozen, validated once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from stemsplit.errors import UsageError
+from stemsplit.optimizers import OPTIMIZERS
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What a training's result depends on, apart from its task, data, device and thread count.
+
+    Attributes
+    ----------
+    steps:
+        Optimiser steps in all.
+    learning_rate:
+        Its peak: it rises linearly over ``warmup`` steps and falls to zero along a cosine.
+    optimizer:
+        ``adamw``, or ``muon``: see `stemsplit.optimizers`.
+    weight_decay:
+        Of either.
+    average:
+        Decay a step of the exponentially averaged weights, which validation and export take; 0
+        takes the weights as they are. It begins lower, as long as the average holds few steps.
+    validate_every:
+        Steps between validations, each followed by a checkpoint.
+    patience:
+        Validations without a better one that end the training early; 0 never does.
+    precision:
+        ``float32``, or ``bfloat16`` for mixed precision.
+    seed:
+        Of the first weights, the remixes and the dropout.
+    """
+
+    steps: int = 4000
+    learning_rate: float = 2e-3
+    warmup: int = 100
+    optimizer: str = "adamw"
+    weight_decay: float = 1e-2
+    average: float = 0.0
+    validate_every: int = 250
+    patience: int = 0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "validate_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
+        if not 0 <= self.average < 1:
+            raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
+        if self.optimizer not in OPTIMIZERS:
+            wanted = " or ".join(OPTIMIZERS)
+            raise UsageError("bad optimizer", got=self.optimizer, wanted=wanted)
+        if self.precision not in ("float32", "bfloat16"):
+            raise UsageError("bad precision", got=self.precision, wanted="float32 or bfloat16")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
