@@ -10,6 +10,8 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+from mutagen.apev2 import BINARY, APEValue
+from mutagen.asf import ASFByteArrayAttribute
 from mutagen.flac import Picture
 
 from stemsplit.outputs import EXTENSIONS
@@ -109,19 +111,46 @@ def test_vorbis_totals_and_the_front_cover_first(tmp_path):
     assert read_tags(path) == Tags({"tracknumber": ["7/9"]}, ("image/jpeg", b"jpeg"))
 
 
-def test_wma(tmp_path):
-    path = tmp_path / "a.wma"
+def encoded(path, codec, sample_format, **metadata):
+    """Write a file of a kind that libsndfile does not write."""
     with av.open(str(path), "w") as container:
-        container.metadata.update({"title": "T", "artist": "A", "album": "L"})
-        stream = container.add_stream("wmav2", rate=44_100, layout="stereo")
+        container.metadata.update(metadata)
+        stream = container.add_stream(codec, rate=44_100, layout="stereo")
         stream.bit_rate = 128_000
+        kind = np.float32 if sample_format == "fltp" else np.int16
         frame = av.AudioFrame.from_ndarray(
-            np.zeros((2, 4096), np.float32), format="fltp", layout="stereo"
+            np.zeros((2, 4096), kind), format=sample_format, layout="stereo"
         )
         frame.sample_rate = 44_100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def test_wma(tmp_path):
+    path = encoded(tmp_path / "a.wma", "wmav2", "fltp", title="T", artist="A", album="L")
     assert read_tags(path).fields == {"title": ["T"], "artist": ["A"], "album": ["L"]}
+    tagged = mutagen.File(path)
+    texts = "".join(["image/png", "\0", "a picture", "\0"]).encode("utf-16-le")
+    tagged["WM/Picture"] = [
+        ASFByteArrayAttribute(bytes([kind]) + struct.pack("<I", len(data)) + texts + data)
+        for kind, data in ((4, b"back"), (3, COVER[1]))
+    ]
+    tagged.save()
+    assert read_tags(path).cover == COVER
+
+
+def test_ape(tmp_path):
+    path = encoded(tmp_path / "a.wv", "wavpack", "s16p")
+    tagged = mutagen.File(path)
+    tagged.tags.update({"Title": "T", "Artist": ["A", "B"], "Album Artist": "V", "Year": "1999"})
+    tagged.tags.update({"Track": "3/12", "Disc": "1/2"})
+    cover = b"Cover Art (Front).png\0" + COVER[1]
+    tagged.tags["Cover Art (Front)"] = APEValue(cover, BINARY)
+    tagged.save()
+    fields = {"title": ["T"], "artist": ["A", "B"], "albumartist": ["V"], "date": ["1999"]}
+    fields |= {"tracknumber": ["3/12"], "discnumber": ["1/2"]}
+    assert read_tags(path) == Tags(fields, COVER)
 
 
 def test_damaged_tags_are_none(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import mutagen
 import soundfile
 from mutagen.aiff import AIFF
+from mutagen.apev2 import APETextValue
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, COMM, ID3, Frames
 from mutagen.mp3 import MP3
@@ -53,8 +54,15 @@ _KEYS: Final = {
 FIELDS: Final = tuple(_KEYS)
 """The fields that are copied."""
 
+_APE: Final = {  # the fields that APE calls otherwise than Vorbis comments do
+    "albumartist": "album artist",
+    "date": "year",
+    "tracknumber": "track",
+    "discnumber": "disc",
+}
 _PAIRS: Final = ("tracknumber", "discnumber")  # a number, or a number and how many there are
 _COVER_FRONT: Final = 3
+_SIGNATURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _MP4_IMAGES: Final = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
 
 
@@ -126,15 +134,18 @@ def _tags_of(tagged: Any) -> Tags:
     fields: dict[str, list[str]] = {}
     lowered = {str(key).lower(): value for key, value in (tags or {}).items()}
     for name, keys in _KEYS.items():
-        values = lowered.get(name) or lowered.get(keys.asf.lower())
+        known = (name, keys.asf.lower(), _APE.get(name, name))
+        values = next((lowered[key] for key in known if lowered.get(key)), None)
         if values:
-            values = values if isinstance(values, list) else [values]
+            several = isinstance(values, (list, APETextValue))
+            values = list(values) if several else [values]
             fields[name] = list(dict.fromkeys(str(value) for value in values))
     for name in _PAIRS:
         total = lowered.get(name.removesuffix("number") + "total")
         if total and name in fields and "/" not in fields[name][0]:
             fields[name] = [f"{fields[name][0]}/{total[0]}"]
-    return Tags(fields, _vorbis_cover(tagged, lowered))
+    covers = [*_vorbis_covers(tagged, lowered), *_asf_covers(lowered), *_ape_covers(lowered)]
+    return Tags(fields, _cover(covers))
 
 
 def _from_id3(tags: ID3) -> Tags:
@@ -167,12 +178,38 @@ def _from_mp4(tags: Any) -> Tags:
     return Tags(fields, _cover(covers))
 
 
-def _vorbis_cover(tagged: Any, lowered: Mapping[str, Any]) -> tuple[str, bytes] | None:
+def _vorbis_covers(tagged: Any, lowered: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     pictures = list(getattr(tagged, "pictures", []))
     pictures += [
         Picture(base64.b64decode(block)) for block in lowered.get("metadata_block_picture", [])
     ]
-    return _cover([(picture.mime, picture.data) for picture in pictures])
+    return [(picture.mime, picture.data) for picture in pictures]
+
+
+def _asf_covers(lowered: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Give the pictures: a byte for the kind, four for the size, two UTF-16 texts, the data."""
+    covers = []
+    for picture in lowered.get("wm/picture", []):
+        kind, block = picture.value[0], picture.value[5:]
+        mime, rest = _utf16_text(block)
+        _, data = _utf16_text(rest)
+        covers.append((kind != _COVER_FRONT, mime, data))
+    return [(mime, data) for _, mime, data in sorted(covers, key=lambda cover: cover[0])]
+
+
+def _utf16_text(block: bytes) -> tuple[str, bytes]:
+    """Split a text that ends with a zero from what follows."""
+    end = next(at for at in range(0, len(block) - 1, 2) if block[at : at + 2] == b"\0\0")
+    return block[:end].decode("utf-16-le"), block[end + 2 :]
+
+
+def _ape_covers(lowered: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Give the front cover: a file's name that ends with a zero, then the data."""
+    if "cover art (front)" not in lowered:
+        return []
+    data = lowered["cover art (front)"].value.partition(b"\0")[2]
+    mime = next((mime for start, mime in _SIGNATURES.items() if data.startswith(start)), "")
+    return [(mime, data)]
 
 
 def _cover(covers: list[tuple[str, bytes]]) -> tuple[str, bytes] | None:

@@ -167,4 +167,4 @@ _CLIPPING = {
 
 def _channels(channels: int) -> str:
     words = {1: "mono", 2: "stereo"}
-    return words.get(channels, f"{channels} channels, one mask for all")
+    return words.get(channels, f"{channels} channels")
