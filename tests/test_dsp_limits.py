@@ -27,6 +27,8 @@ def test_spreads_that_cannot_be() -> None:
         dsp.Spread(below, weights, 2)
     with refused(ValueError, "spread: got 3 bins with 2 weights"):
         dsp.Spread(below, weights[:2], 3)
+    with refused(ValueError, "below: got -1, wanted 0 or more"):
+        dsp.Spread(below - 1, weights, 3)
     spread = dsp.Spread(below, weights, 3)
     with refused(ValueError, "spread: got 3 bins, wanted n_fft / 2 + 1 = 33"):
         dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
@@ -46,6 +48,7 @@ def test_spreads_that_cannot_be() -> None:
         (SPEC, [0], ValueError, "edges: got 1 of them, wanted at least two that rise"),
         (SPEC, [0, 4, 4], ValueError, "edges: got 3 of them, wanted"),
         (SPEC, [0, 34], ValueError, "wanted at least two that rise up to at most 33 bins"),
+        (SPEC, [-1, 3], ValueError, "edges: got -1, wanted 0 or more"),
         (SPEC.real, [0, 33], TypeError, "spec: got dtype float32"),
     ],
 )

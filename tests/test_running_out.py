@@ -108,6 +108,17 @@ def test_other_errors_of_a_network(
         infer.Predictor(find_card("paper"), CPU).answers(np.zeros((1, 200, 513), np.float32))
 
 
+def test_what_a_device_tells_later_is_its_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA tells of a failed kernel when something waits for it: here, the look at the answers."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(infer, "check_answers", fail)
+    with pytest.raises(DeviceError, match="the device failed: got CUDA error"):
+        infer.Predictor(find_card("paper"), CPU).answers(np.zeros((1, 200, 513), np.float32))
+
+
 def test_without_a_listener_it_is_a_warning(
     crowd: Callable[[int, Exception], list[Crowded]],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -192,13 +193,39 @@ def test_bad_audio_is_refused(separator: Separator, audio: np.ndarray, got: str)
         separator.separate(audio, 44100)
 
 
+def test_bad_blocks_are_refused(separator: Separator) -> None:
+    with pytest.raises(AudioError, match="no audio"):
+        list(separator.separate_blocks(iter([]), 44100, 2))
+    blocks = [np.zeros((2, 500), np.float32), np.full((2, 500), np.nan, np.float32)]
+    with pytest.raises(AudioError, match="NaN or infinity"):
+        list(separator.separate_blocks(iter(blocks), 44100, 2))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("STEMSPLIT_KERNEL", "avx"), ("STEMSPLIT_NUM_THREADS", "many")]
+)
+def test_bad_variables_are_found_out_first(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=f"got '{value}', wanted"):
+        Separator("paper", "cpu")
+
+
 def test_bad_segment_model_and_device_are_refused(
     separator: Separator, mixture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="segment"):
-        separator.separate(mixture, 44100, segment_seconds=0)
+    for seconds in (0, math.inf, math.nan):
+        with pytest.raises(UsageError, match="segment"):
+            separator.separate(mixture, 44100, segment_seconds=seconds)
+    for rate in (0, -1, 44100.0):
+        with pytest.raises(AudioError, match="bad sample rate"):
+            separator.separate(mixture, rate)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="unknown model"):
         Separator("nonsense")
+    for threads in (0, 257):
+        with pytest.raises(UsageError, match=f"threads: got {threads}, wanted 1 to 256"):
+            Separator("paper", "cpu", threads=threads)
     with pytest.raises(UsageError, match="bad device"):
         Separator("paper", "tpu")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit.config import checked_shifts
+from stemsplit.dsp_arguments import MAX_THREADS
 from stemsplit.errors import NoSpaceError, StemsplitError, UsageError
 from stemsplit.events import Event, SongEnded, SongProgress, SongStarted, Warned
 from stemsplit.files import absolute
@@ -104,9 +105,11 @@ class SeparateOptions:
         if self.precision not in PRECISIONS:
             raise UsageError("bad --precision", got=self.precision, wanted=" or ".join(PRECISIONS))
         checked_shifts(self.shifts, "--shifts")
-        for option, value in (("--threads", self.threads), ("--jobs", self.jobs)):
-            if value is not None and value < 1:
-                raise UsageError(f"bad {option}", got=value, wanted="at least 1")
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError("bad --jobs", got=self.jobs, wanted="at least 1")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            wanted = f"1 to {MAX_THREADS}"
+            raise UsageError("bad --threads", got=self.threads, wanted=wanted)
         if self.report and self.outputs.format == "stem":
             raise UsageError("--report needs a file for each stem", got="--format stem")
 

@@ -201,6 +201,9 @@ class Spread(_core.Spread):
     """
 
     def __init__(self, below: NDArray[np.intp], weights: NDArray[np.float32], values: int) -> None:
+        # The core's integers have no sign.
+        if below.size and below.min() < 0:
+            raise ValueError(f"below: got {below.min()}, wanted 0 or more")
         super().__init__(below.tolist(), weights.tolist(), size("values", values))
 
 
@@ -228,6 +231,8 @@ def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None 
     ValueError
         Another shape, or edges that do not rise or end outside the spectrum.
     """
+    if edges.size and edges.min() < 0:  # the core's integers have no sign
+        raise ValueError(f"edges: got {edges.min()}, wanted 0 or more")
     return _core.band_powers(spec, edges.tolist(), thread_count(threads))
 
 

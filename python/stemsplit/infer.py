@@ -229,10 +229,12 @@ class Predictor:
         try:
             with torch.inference_mode():
                 answers = self._network(torch.from_numpy(piece).to(self.device, self._dtype))
+            # CUDA tells of what fails in the network when its answers are first looked at.
+            shape = self.scheme.answers_shape(len(piece), frames + missing)
+            check_answers(self.card, answers, shape)
+            answer: FloatArray = answers[..., :frames, :].float().cpu().numpy()
         except RuntimeError as error:
             raise _named(error, self.card) from error
-        check_answers(self.card, answers, self.scheme.answers_shape(len(piece), frames + missing))
-        answer: FloatArray = answers[..., :frames, :].float().cpu().numpy()
         return answer
 
     def _halve(self, frames: int) -> None:

@@ -8,6 +8,7 @@ behind it, in a thread each; all of them leave Python's lock while they work.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from stemsplit import dsp
 from stemsplit.config import MAX_N_FFT, StftSettings
-from stemsplit.errors import UsageError
+from stemsplit.errors import AudioError, UsageError
 from stemsplit.infer import Predictor
 from stemsplit.level import AS_IT_IS
 from stemsplit.models import ModelCard
@@ -297,9 +298,13 @@ def separate_blocks(
     ------
     UsageError
         A segment that is not longer than zero.
+    AudioError
+        No sample rate, no samples at all, or NaN or infinity among them.
     """
-    if not segment_seconds > 0:
+    if not 0 < segment_seconds < math.inf:
         raise UsageError("bad segment", got=f"{segment_seconds} s", wanted="more than 0 s")
+    if not isinstance(sample_rate, int | np.integer) or sample_rate < 1:
+        raise AudioError("bad sample rate", got=sample_rate, wanted="a whole number of Hz")
     watch = watch or Stopwatch()
     job = Job(predictor.card, predictor.scheme, sample_rate, channels, gains, threads, watch)
     masker = Masker(predictor, segment_frames(job.card, segment_seconds), job.watch)
@@ -319,10 +324,16 @@ class _Song:
         self.kept: deque[Audio] | None = None
 
     def __iter__(self) -> Iterator[Audio]:
+        samples = 0
         for block in self._blocks:
+            if not math.isfinite(float(block.sum())):
+                raise AudioError("bad samples", got="NaN or infinity", wanted="finite numbers")
             if self.kept is not None:
                 self.kept.append(block)
+            samples += block.shape[1]
             yield block
+        if not samples:
+            raise AudioError("no audio", got="zero samples", wanted="at least one")
 
     def take(self, samples: int) -> Audio:
         """Give the next samples of those kept, float32 (channels, samples)."""

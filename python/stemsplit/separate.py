@@ -12,7 +12,8 @@ import torch
 from stemsplit import dsp
 from stemsplit.audio import MAX_PEAK
 from stemsplit.config import StftSettings, checked_shifts
-from stemsplit.errors import AudioError
+from stemsplit.dsp_arguments import thread_count
+from stemsplit.errors import AudioError, UsageError
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.level import AS_IT_IS, hearing_gains
 from stemsplit.models import DEFAULT_MODEL, find_card
@@ -107,7 +108,8 @@ class Separator:
     ModelError, DeviceError
         The model or the device cannot be had.
     UsageError
-        Another precision, or shifts that make no sense.
+        Another precision, shifts or threads that make no sense, or a variable of the environment
+        that does not.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Separator:
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
         self.shifts = checked_shifts(shifts)
+        _check_transforms(threads)
         card_path = find_card(model)
         self.device = choose_device(device)
         self.threads = threads
@@ -295,6 +298,15 @@ class Separator:
             done += stems.shape[2]
             if on_progress is not None:
                 on_progress(Progress(done, total_samples))
+
+
+def _check_transforms(threads: int | None) -> None:
+    """See that the transforms can be as the caller and the environment want them."""
+    try:
+        dsp.kernel_name()
+        thread_count(threads)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _checked(audio: Audio) -> Audio:
