@@ -36,14 +36,14 @@ def separating(separator: Separator) -> Way:
     return separate
 
 
-def quieter(separator: Separator, decibels: float, *, helped: bool) -> Way:
-    """Separate the mixture that much quieter, heard as such or as the command hears it."""
-    factor = np.float32(10 ** (-decibels / 20))
+def louder(separator: Separator, decibels: float, *, helped: bool) -> Way:
+    """Separate the mixture that much louder, heard as such or as the command hears it."""
+    factor = np.float32(10 ** (decibels / 20))
 
     def separate(mixture: np.ndarray) -> np.ndarray:
-        quiet = mixture * factor
-        gains = separator.gains_for([quiet]) if helped else AS_IT_IS
-        pieces = separator.separate_blocks(iter([quiet]), SAMPLE_RATE, 2, soft=True, gains=gains)
+        song = mixture * factor
+        gains = separator.gains_for([song]) if helped else AS_IT_IS
+        pieces = separator.separate_blocks(iter([song]), SAMPLE_RATE, 2, soft=True, gains=gains)
         return np.concatenate(list(pieces), axis=2) / factor
 
     return separate
@@ -94,9 +94,11 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
         },
         "mean of both channel orders": swapped(plain),
         **{
-            f"song {decibels} dB quieter{note}": quieter(separator, decibels, helped=helped)
-            for decibels in (12, 18, 30)
-            for note, helped in ((", heard as quiet", False), ("", True))
+            f"song {abs(decibels)} dB {'louder' if decibels > 0 else 'quieter'}{note}": louder(
+                separator, decibels, helped=helped
+            )
+            for decibels in (-12, -18, -30, 12, 24)
+            for note, helped in ((", heard as it is", False), ("", True))
         },
     }
     if second is not None:
