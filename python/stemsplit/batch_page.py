@@ -13,9 +13,9 @@ from stemsplit.page import GENERATOR, PageFacts, write_page
 from stemsplit.report import SKIPPED, SongReport
 
 if TYPE_CHECKING:
-    from stemsplit.batch import SeparateOptions
     from stemsplit.inputs import Song
     from stemsplit.models import ModelCard
+    from stemsplit.separate_options import SeparateOptions
 
 _HEAD_BYTES = 1000
 

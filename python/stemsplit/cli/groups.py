@@ -12,11 +12,11 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from stemsplit.batch import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
 from stemsplit.cli import options
 from stemsplit.memory import parse_size
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
+from stemsplit.separate_options import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from stemsplit import outputs
-from stemsplit.batch import PRECISIONS
 from stemsplit.cli.completion import devices, model_names, one_of, stem_names
 from stemsplit.config import SOURCES
+from stemsplit.separate_options import PRECISIONS
 
 _FILES: Final = "Output files"
 _MODEL: Final = "Model"
