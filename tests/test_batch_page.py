@@ -15,7 +15,7 @@ def separate(write_song, random_model, tmp_path, capfd):
     """Separate a song with --report; give the exit code, the song's report, and the errors."""
     song = write_song(seconds=0.3)
 
-    def separate(*arguments, output=tmp_path / "out"):
+    def separate(*arguments, output=tmp_path / "out", song=song):
         line = [str(song), "-o", str(output), "-m", str(random_model), "--report", *arguments]
         code = run([*line, "--json", "--no-config"])
         out, err = capfd.readouterr()
@@ -60,6 +60,15 @@ def test_the_user_s_own_page_is_not_replaced(separate, tmp_path):
     assert separate("--force")[0] == 0
     assert "Spectrogram" in page.read_text(encoding="utf-8")
     assert separate()[0] == 0  # a report replaces a report
+
+
+@pytest.mark.parametrize(("letters", "code"), [(245, 0), (251, 73)])
+def test_a_song_with_a_long_name(separate, tmp_path, letters, code):
+    """A page of the second has none: its name would be too long. The others have theirs."""
+    (tmp_path / "out").mkdir()
+    named = (tmp_path / "song.wav").rename(tmp_path / f"{'n' * letters}.wav")
+    ended, (song,), _ = separate(song=named)
+    assert (ended, song["status"]) == (code, "done" if code == 0 else "failed")
 
 
 def test_one_stem_alone(separate, tmp_path):

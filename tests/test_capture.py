@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stemsplit.cli import app, model_table
 from stemsplit.cli.app import run
 
 
@@ -37,6 +38,18 @@ def test_errors_and_a_second_run(captured, tmp_path):
 
 def test_an_end_by_exit(captured):
     assert captured("--version")[0] == 0
+
+
+def test_what_nobody_foresaw_ends_too(captured, monkeypatch):
+    """A host waits for the file with the code."""
+    monkeypatch.setattr(model_table, "print_models", lambda _: 1 / 0)
+    code, out, err = captured("models")
+    assert (code, out) == (70, "")
+    assert err.startswith("stemsplit: error: an error nobody foresaw: got ZeroDivisionError: ")
+    monkeypatch.setattr(app, "run", lambda _: 1 / 0)
+    code, out, err = captured("models")
+    assert (code, out) == (70, "")
+    assert err.endswith("ZeroDivisionError: division by zero\n")
 
 
 def test_output_is_back_afterwards(captured, capfd):

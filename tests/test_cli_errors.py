@@ -166,7 +166,8 @@ def test_cuda_that_is_not_there(failing, write_song, monkeypatch, device):
         ("--segment", "0", "bad --segment: got 0.0, wanted seconds, more than 0"),
         ("--segment", "-3", "bad --segment: got -3.0, wanted seconds, more than 0"),
         ("--segment", "nan", "bad --segment: got nan, wanted seconds, more than 0"),
-        ("--threads", "0", "bad --threads: got 0, wanted at least 1"),
+        ("--threads", "0", "bad --threads: got 0, wanted 1 to 256"),
+        ("--threads", "257", "bad --threads: got 257, wanted 1 to 256"),
         ("--device", "gpu", "bad --device: got gpu, wanted auto, cpu, cuda or cuda:N"),
         ("--device", "cuda:x", "bad --device: got cuda:x, wanted auto, cpu, cuda or cuda:N"),
     ],
@@ -188,7 +189,18 @@ def test_bad_options(failing, write_song, option, value, line):
 def test_arguments_that_do_not_parse(failing, arguments):
     code, line = failing(*arguments)
     assert code == 2
-    assert line.endswith("; see stemsplit --help")
+    assert line.endswith("; see stemsplit separate --help")
+
+
+def test_arguments_that_do_not_parse_are_logged(monkeypatch, tmp_path, capfd):
+    """Ardour, for one, shows nothing of what a command prints."""
+    monkeypatch.chdir(tmp_path)
+    for spelled in (["--log", "a/log"], ["--log=a/log"]):
+        assert run(["song.wav", "-o", "out", "--loud", *spelled]) == 2  # no folder for the log
+    for spelled in (["--log", "log"], ["--log=log"]):
+        assert run(["song.wav", "-o", "out", "--loud", *spelled]) == 2
+    assert capfd.readouterr().err.count("No such option: --loud") == 4
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
 def test_a_song_among_its_own_stems(failing, write_song):

@@ -175,3 +175,9 @@ def test_the_command_reads_it(config, capfd, write_song):
     config('device = "gpu"\noutput = "out"')
     assert run([str(write_song(seconds=0.1))]) == 2
     assert "got gpu" in capfd.readouterr().err
+
+
+def test_a_home_that_is_not_there(config, capfd, write_song):
+    config('output = "~nobody-of-that-name/x"')
+    assert run([str(write_song(seconds=0.1))]) == 2
+    assert "got ~nobody-of-that-name/x, wanted a home that there is" in capfd.readouterr().err

@@ -27,9 +27,10 @@ def tone(rate=44_100, channels=2):
     return np.stack([sweep * (1 - 0.3 * n) for n in range(channels)]).astype(np.float32)
 
 
-def encode(path: Path, codec: str, audio, *, rate=44_100, streams=1, **options):
+def encode(path: Path, codec: str, audio, *, rate=44_100, streams=1, metadata=None, **options):
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(audio)]
     with av.open(str(path), "w", **options) as container:
+        container.metadata.update(metadata or {})
         outputs = [container.add_stream(codec, rate=rate, layout=layout) for _ in range(streams)]
         for index, stream in enumerate(outputs):
             if codec in ("aac", "wmav2", "libopus", "ac3"):
@@ -100,6 +101,16 @@ def test_containers_that_state_no_length_lose_nothing(tmp_path, name):
     # A frame is lost or padded at either end, 2048 samples in WMA, as the encoder and FFmpeg
     # leave it.
     assert abs(read_all(tmp_path / name).shape[1] - SAMPLES) <= 2 * 2048
+
+
+def test_tags_in_another_encoding(tmp_path):
+    path = tmp_path / "a.mka"
+    encode(path, "flac", tone(), metadata={"title": "Caf?"})
+    plain = read_all(path)
+    data = path.read_bytes()
+    assert data.count(b"Caf?") == 1
+    path.write_bytes(data.replace(b"Caf?", "Café".encode("latin-1")))
+    np.testing.assert_array_equal(read_all(path), plain)
 
 
 def test_mono_and_surround(tmp_path):

@@ -13,6 +13,7 @@ import soundfile
 from mutagen.apev2 import BINARY, APEValue
 from mutagen.asf import ASFByteArrayAttribute
 from mutagen.flac import Picture
+from mutagen.id3 import COMM
 
 from stemsplit.outputs import EXTENSIONS
 from stemsplit.tags import FIELDS, Tags, copy_tags, read_tags
@@ -98,6 +99,16 @@ def test_info_chunks_of_wav_are_read(tmp_path):
         file.title, file.artist = "Take 5", "Dave"
         file.write(np.zeros(100))
     assert read_tags(path).fields == {"title": ["Take 5"], "artist": ["Dave"]}
+
+
+def test_comments_are_those_that_people_write(tmp_path):
+    path = empty(tmp_path / "a.mp3")
+    tagged = mutagen.File(path)
+    tagged.add_tags()
+    for described, text in (("iTunNORM", " 0000052C"), ("", "for Ada"), ("iTunSMPB", " 0")):
+        tagged.tags.add(COMM(encoding=3, lang="eng", desc=described, text=[text]))
+    tagged.save()
+    assert read_tags(path).fields == {"comment": ["for Ada"]}
 
 
 def test_vorbis_totals_and_the_front_cover_first(tmp_path):

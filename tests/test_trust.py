@@ -165,6 +165,17 @@ def test_adding_copies_and_removing_removes(tmp_path: Path, own_folder: Path) ->
         library.remove("mine 2")
 
 
+def test_removing_one_of_two_names_leaves_the_other(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    library.add(library.examine(path, "one"))
+    library.add(library.examine(path, "two"))
+    library.remove("two")
+    assert Separator("one", "cpu").name == "one"
+    library.remove("one")
+    with pytest.raises(ModelError, match="nobody has accepted"):
+        Separator(str(path), "cpu")
+
+
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
     path = save(tmp_path)
     with pytest.raises(UsageError, match="there already: got tiny; choose another with --name"):

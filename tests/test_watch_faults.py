@@ -191,6 +191,33 @@ def test_a_watch_that_the_system_breaks_off_is_begun_again(folder, tmp_path, mon
     assert len(calls) == 3
 
 
+def test_an_output_folder_that_cannot_be_looked_at_for_a_while(
+    folder, tmp_path, monkeypatch, capfd, write_song
+):
+    from stemsplit.cli import watch as watch_command
+    from stemsplit.store import OutputStore
+
+    monkeypatch.setattr(watch_command, "_RETRY_SECONDS", 0.1)
+    write_song("in/a.wav", 0.05)
+    real, calls = OutputStore.recover, []
+
+    def recover(store):
+        calls.append(1)
+        if len(calls) < 3:
+            raise OutputError("cannot write out", got="Permission denied")
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        shutil.copy(folder / "a.wav", folder / "b.wav")  # ends the watch
+        real(store)
+
+    monkeypatch.setattr(OutputStore, "recover", recover)
+    line = ["watch", str(folder), "-o", str(tmp_path / "out"), "--settle", "0.1", "--no-config"]
+    assert run(line) == 130
+    err = capfd.readouterr().err
+    assert err.count("Permission denied") == 2
+    assert err.count("a.wav: vocals, drums, bass, other in") == 1
+
+
 def test_stems_whose_folder_is_away_are_made_when_it_is_back(
     folder, tmp_path, monkeypatch, capfd, write_song
 ):

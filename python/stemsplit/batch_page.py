@@ -29,18 +29,19 @@ def page_path(song: Song, options: SeparateOptions) -> Path:
         There is a file that is no page of ours, and no ``--force``.
     """
     path = options.output / f"{song.track}.html"
-    if path.exists() and not options.force:
-        try:
-            with path.open("rb") as file:
-                ours = GENERATOR.encode() in file.read(_HEAD_BYTES)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}", got=error.strerror or error) from error
-        if not ours:
-            raise OutputError(
-                f"{path} is there already",
-                got="a file that is no report",
-                remedy="choose another --output, or --force to replace it",
-            )
+    try:
+        if not path.exists() or options.force:
+            return path
+        with path.open("rb") as file:
+            ours = GENERATOR.encode() in file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}", got=error.strerror or error) from error
+    if not ours:
+        raise OutputError(
+            f"{path} is there already",
+            got="a file that is no report",
+            remedy="move it, choose another --output, or replace it by separate --force",
+        )
     return path
 
 

@@ -65,7 +65,12 @@ class AvDecoder:
         # A file object, as a name could be a URL or a pattern to FFmpeg.
         self._source = _Source(path)
         try:
-            self._container = av.open(self._source, "r", options={"format_whitelist": _CONTAINERS})
+            self._container = av.open(
+                self._source,
+                "r",
+                options={"format_whitelist": _CONTAINERS},
+                metadata_errors="replace",  # tags that are no UTF-8 are no reason to refuse a song
+            )
         except (av.FFmpegError, ValueError) as error:
             self._source.close()
             raise DecodeError(_reason(self._source.error or error)) from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stemsplit.errors import output_error
+
+_LONG_NAME = 200  # bytes; most file systems take 255
 
 
 @contextmanager
@@ -22,7 +25,10 @@ def replaced(path: Path) -> Iterator[Path]:
     OutputError
         The folder cannot be made or written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = path.name
+    if len(os.fsencode(name)) > _LONG_NAME:  # with more to it, it could be too long for a file
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -54,9 +60,11 @@ def user_folder(kind: str) -> Path:
     ``~/.local/share``.
     """
     base = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
-    default = {"config": "~/.config", "data": "~/.local/share"}[kind]
-    folder = Path(base) if Path(base).is_absolute() else Path(default).expanduser()
-    return folder / "stemsplit"
+    if not Path(base).is_absolute():
+        home = os.path.expanduser("~")  # noqa: PTH111 (which fails for users without a home)
+        below = {"config": ".config", "data": ".local/share"}[kind]
+        base = os.path.join("/" if home == "~" else home, below)  # noqa: PTH118
+    return Path(base) / "stemsplit"
 
 
 def is_folder(path: Path) -> bool:

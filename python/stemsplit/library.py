@@ -135,7 +135,8 @@ def remove(model: str) -> bool:
         except ModelError:  # a damaged card is removed all the same
             pass
         else:
-            trust.forget(card)
+            if not _others_of(card, path):
+                trust.forget(card)
         for file in (path, path.with_suffix(".pt")):
             try:
                 file.unlink(missing_ok=True)
@@ -149,6 +150,17 @@ def remove(model: str) -> bool:
         got=model,
         wanted=", ".join(own) or "one that was added with stemsplit models add",
     )
+
+
+def _others_of(card: ModelCard, path: Path) -> bool:
+    """Tell whether another of the user's models has the same weights, by another name."""
+    for name in own_models():
+        try:
+            if _card_path(name) != path and read_card(_card_path(name)).sha256 == card.sha256:
+                return True
+        except ModelError:  # a damaged card
+            continue
+    return False
 
 
 def _card_path(name: str) -> Path:

@@ -77,7 +77,7 @@ def separate_file(
     track: str | None = None,
     soft: bool | None = None,
     segment_seconds: float = SEGMENT_SECONDS,
-    overwrite: bool = True,
+    overwrite: bool = False,
     store: OutputStore | None = None,
     memory: MemoryLimit | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -228,7 +228,7 @@ class _Plan:
                 raise OutputError(
                     f"{target} is there already",
                     got="a file stemsplit did not make for this song",
-                    remedy="choose another --output, or --force to replace it",
+                    remedy="move it, choose another --output, or replace it by separate --force",
                 )
 
     def needed_bytes(self) -> int:

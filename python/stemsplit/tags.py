@@ -151,7 +151,9 @@ def _tags_of(tagged: Any) -> Tags:
 def _from_id3(tags: ID3) -> Tags:
     fields = {}
     for name, keys in _KEYS.items():
-        values = [str(text) for frame in tags.getall(keys.id3) for text in frame.text]
+        # Comments of that description are numbers that iTunes keeps for itself.
+        frames = [f for f in tags.getall(keys.id3) if not getattr(f, "desc", "").startswith("iTun")]
+        values = [str(text) for frame in frames for text in frame.text]
         if any(values):
             fields[name] = values
     covers = [

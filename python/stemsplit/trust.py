@@ -31,7 +31,9 @@ def models_folder() -> Path:
     absolute path; else ``~/.local/share/stemsplit/models``.
     """
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_folder("data") / "models"
+    if chosen:
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111 (which fails for nobody's home)
+    return user_folder("data") / "models"
 
 
 def check_known(card: ModelCard, card_path: Path) -> None:

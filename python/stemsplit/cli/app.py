@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from stemsplit.cli import logfile
 from stemsplit.cli.capture import run_captured
 from stemsplit.cli.config_file import EPILOG, ConfigurableCommand
 from stemsplit.cli.dataset import dataset
@@ -104,4 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     if arguments[0] == "--capture" and len(arguments) > 2:
         folder, rest = Path(arguments[1]), arguments[2:]
         return exit_code_of(lambda: run_captured(folder, lambda: run(rest)))
-    return exit_code_of(lambda: app(list(arguments), prog_name="stemsplit", standalone_mode=False))
+    return exit_code_of(
+        lambda: app(list(arguments), prog_name="stemsplit", standalone_mode=False),
+        logfile.named_in(arguments),
+    )

@@ -5,11 +5,12 @@ A DAW's script may start a program and go on, but then sees neither its output n
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from stemsplit.errors import OutputError
+from stemsplit.errors import OutputError, StemsplitError
 from stemsplit.files import replaced
 
 
@@ -47,3 +48,6 @@ def _ended(command: Callable[[], int]) -> int:
         return command()
     except SystemExit as end:  # what SIGTERM becomes
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return StemsplitError.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import types
 import typing
@@ -196,7 +197,10 @@ def _checked_value(value: object, hint: Any, where: str) -> object:
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"bad {where}", got=repr(value), wanted=wanted)
     if isinstance(value, str) and value.startswith("~"):  # which a shell would have expanded
-        return str(Path(value).expanduser())
+        expanded = os.path.expanduser(value)  # noqa: PTH111 (which fails for nobody's home)
+        if kind is Path and expanded == value:
+            raise UsageError(f"bad {where}", got=value, wanted="a home that there is")
+        return expanded
     return value
 
 

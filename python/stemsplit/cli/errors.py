@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, cast
 
 import typer
 
-from stemsplit.errors import StemsplitError
+from stemsplit.cli import logfile
+from stemsplit.errors import StemsplitError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -31,38 +35,50 @@ def exit_on_signals() -> None:
         signal.signal(hang_up, leave)
 
 
-def print_error(error: StemsplitError) -> None:
-    """Print an error as the one line scripts may look for."""
-    print_error_line(str(error))
-
-
 def print_error_line(message: str) -> None:
-    """Print an error's message as that line."""
+    """Print an error's message as the one line scripts may look for."""
     _print_line(f"error: {message}")
 
 
-def exit_code_of(command: Callable[[], object]) -> int:
-    """Run a command; turn what it raises into a line on stderr and an exit code."""
+def exit_code_of(command: Callable[[], object], log: Path | None = None) -> int:
+    """Run a command; turn what it raises into a line on stderr and an exit code.
+
+    The line of an error goes to the log too: what a command raises kept it from logging it itself.
+    """
     try:
         result = command()
-    except StemsplitError as error:
-        print_error(error)
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
-    except MemoryError:
-        _print_line("error: out of memory; try a smaller --segment, or --max-memory")
-        return StemsplitError.exit_code
-    except OSError as error:  # of the system, where nobody thought that it could be
-        print_error(StemsplitError("the system refused", got=error))
-        return StemsplitError.exit_code
-    except _PARSER_ERROR as error:
-        message = error.format_message().rstrip(". ")
-        print_error(StemsplitError(message, remedy="see stemsplit --help"))
-        return 2
+    except Exception as error:
+        line, code = _explained(error)
+        print_error_line(line)
+        if log is not None:
+            with suppress(OSError):
+                logfile.append(log, "error", line)
+        return code
     if result == INTERRUPTED:  # what recent versions of Typer turn KeyboardInterrupt into
         _print_line("interrupted")
     return result if isinstance(result, int) else 0
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Give the line of an error, and its exit code."""
+    if isinstance(error, MemoryError):
+        error = StemsplitError("out of memory", remedy="try a smaller --segment, or --max-memory")
+    elif isinstance(error, _PARSER_ERROR):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "stemsplit"
+        error = UsageError(error.format_message().rstrip(". "), remedy=f"see {command} --help")
+    elif isinstance(error, OSError):  # where nobody thought that the system could refuse
+        error = StemsplitError("the system refused", got=error)
+    elif not isinstance(error, StemsplitError):
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        error = StemsplitError(
+            "an error nobody foresaw",
+            got=f"{type(error).__name__}: {error}, in {Path(place.filename).name}:{place.lineno}",
+            remedy="please report this, with what stemsplit --version prints",
+        )
+    return str(error), error.exit_code
 
 
 def _print_line(text: str) -> None:

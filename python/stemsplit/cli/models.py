@@ -11,7 +11,7 @@ import typer
 
 from stemsplit.cards import ModelCard, read_card
 from stemsplit.cli.completion import own_model_names
-from stemsplit.cli.errors import print_error
+from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import ModelError, UsageError
 from stemsplit.models import DEFAULT_MODEL, find_card, own_models, packaged_models
 
@@ -42,7 +42,7 @@ def models(
         try:
             cards[find_card(name)] = read_card(find_card(name))
         except ModelError as error:  # the others are worth a line all the same
-            print_error(error)
+            print_error_line(str(error))
             code = error.exit_code
     if as_json:
         listing = [_facts(path, card) for path, card in cards.items()]

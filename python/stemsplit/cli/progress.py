@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stemsplit.cli import logfile
 from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import OutputError
 from stemsplit.events import Event, SongProgress, SongStarted, Warned
@@ -153,11 +153,8 @@ class Display:
     def _write_log(self, level: str, text: str) -> None:
         if self._log is None:
             return
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         try:
-            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                for line in text.splitlines():
-                    file.write(f"{now} {level} {line}\n")
+            logfile.append(self._log, level, text)
         except OSError as error:
             reason = OutputError(f"cannot write {self._log}", got=error.strerror or error)
             self._log = None

@@ -110,11 +110,19 @@ def _watch(
             text = "is there again" if present else "is gone; waiting until it is there again"
             display.line(f"{folder} {text}", "info" if present else "warning")
         if songs:
-            done = batch.run(songs)
+            try:
+                done = batch.run(songs)
+            except OutputError as error:  # the folder cannot be looked at, for now
+                if once:
+                    raise
+                display.error(str(error))
+                for song in songs:
+                    watched.again(song, _RETRY_SECONDS)
+                continue
             code = code or done.exit_code
             if as_json:
-                for song in done.songs:
-                    print(json.dumps(dataclasses.asdict(song)), flush=True)
+                for result in done.songs:
+                    print(json.dumps(dataclasses.asdict(result)), flush=True)
             if done.error is not None:
                 return done.exit_code
             if not once:
@@ -128,10 +136,17 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
     """Keep in mind what failed for a reason that may pass without a change of the song."""
     for song, result in zip(songs, done.songs, strict=True):
         if result.status == FAILED and result.error is not None:
-            if not song.path.exists():
+            if _is_gone(song.path):
                 watched.again(song, 0)
             elif result.error.exit_code in _RETRIED:
                 watched.again(song, _RETRY_SECONDS)
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError:  # it cannot be looked at, which may pass
+        return False
 
 
 def _show(event: Event, display: Display, freed: FreedMemory) -> None:

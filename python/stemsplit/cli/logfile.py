@@ -1,0 +1,25 @@
+"""The lines of ``--log``: a time, a level and a text each, at the end of a file."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def append(log: Path, level: str, text: str) -> None:
+    """Write the lines of a text; raises `OSError`."""
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        for line in text.splitlines():
+            file.write(f"{now} {level} {line}\n")
+
+
+def named_in(arguments: Sequence[str]) -> Path | None:
+    """Give the log that a command line names, though it may be wrong otherwise."""
+    for at, argument in enumerate(arguments):
+        if argument == "--log" and at + 1 < len(arguments):
+            return Path(arguments[at + 1])
+        if argument.startswith("--log="):
+            return Path(argument.removeprefix("--log="))
+    return None
