@@ -62,7 +62,7 @@ def _arguments(command: Any) -> list[Any]:
 
 
 def _metavar(argument: Any) -> str:
-    return str(argument.metavar or argument.name.upper())
+    return str(argument.metavar or argument.name.upper()) + ("..." if argument.nargs < 0 else "")
 
 
 def _row(option: Any) -> str:
@@ -76,7 +76,7 @@ def _row(option: Any) -> str:
 def _default(option: Any) -> str:
     if option.required:
         return "required"
-    if option.is_flag and option.secondary_opts:
+    if option.is_flag and option.secondary_opts and option.default is not None:
         return f"`{(option.opts if option.default else option.secondary_opts)[0]}`"
     default = option.default
     if option.is_flag or default in (None, (), []) or callable(default):

@@ -23,6 +23,11 @@ def info(capfd, random_model):
     return info
 
 
+def test_stdout_is_no_folder(write_song, capfd):
+    assert run(["info", str(write_song(seconds=0.1)), "-o", "-"]) == 2
+    assert "info needs a folder" in capfd.readouterr().err
+
+
 def test_for_people(info, write_song):
     song = write_song("song.flac", 1.5, sample_rate=48_000, channels=1, subtype="PCM_24")
     out = info(song)

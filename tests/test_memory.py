@@ -177,6 +177,7 @@ def test_the_command_refuses_what_cannot_be(
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("stemsplit: error: --max-memory is too little: got 64M, wanted at least")
+    assert "M for 2 channels" in err
     assert not (tmp_path / "out").exists()
     assert run([*line, "--max-memory", "much"]) == 2
     assert "bad --max-memory: got much" in capfd.readouterr().err

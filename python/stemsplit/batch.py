@@ -31,6 +31,7 @@ from stemsplit.separate_options import DEFAULT_TEMPLATE, SEGMENT_SECONDS, Separa
 __all__ = ["DEFAULT_TEMPLATE", "SEGMENT_SECONDS", "Batch", "SeparateOptions"]
 
 if TYPE_CHECKING:
+    from stemsplit.infer import Predictor
     from stemsplit.inputs import Song
     from stemsplit.manifest import Manifest
     from stemsplit.separate import Progress, Separator
@@ -233,19 +234,29 @@ class Batch:
         )
         if options.max_memory is not None:
             self._memory = MemoryLimit.now(options.max_memory, options.jobs)
-            predictor, rate = self._separator.predictor, self._card.sample_rate
-            self._memory.segment_seconds(
-                predictor,
-                rate,
-                1,
-                options.segment_seconds,
-                soft=options.soft,
-                shifts=options.shifts,
-            )
+            self._check_memory(self._memory, self._separator.predictor)
         self.setup = {
             "import": imported - began,
             "load model": time.perf_counter() - imported,
         }
+
+    def _check_memory(self, memory: MemoryLimit, predictor: Predictor) -> None:
+        """See that there is room for a mono song; where not, say what a stereo one needs."""
+        for channels in (1, 2):
+            try:
+                memory.segment_seconds(
+                    predictor,
+                    self._card.sample_rate,
+                    channels,
+                    self.options.segment_seconds,
+                    soft=self.options.soft,
+                    shifts=self.options.shifts,
+                )
+            except UsageError:
+                if channels == 2:
+                    raise
+            else:
+                return
 
     def _work(self, todo: Sequence[tuple[int, Song]], reports: dict[int, SongReport]) -> None:
         self._cancelled.clear()

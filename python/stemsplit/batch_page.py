@@ -40,7 +40,7 @@ def page_path(song: Song, options: SeparateOptions) -> Path:
         raise OutputError(
             f"{path} is there already",
             got="a file that is no report",
-            remedy="move it, choose another --output, or replace it by separate --force",
+            remedy="move it, choose another --output, or separate with --force to replace it",
         )
     return path
 

@@ -160,7 +160,8 @@ class MemoryLimit:
             raise UsageError(
                 "--max-memory is too little",
                 got=f"{self.total // _MIB}M",
-                wanted=f"at least {at_least}M for {channels} channels at {sample_rate} Hz"
+                wanted=f"at least {at_least}M for {channels} channel{'s' if channels > 1 else ''}"
+                + f" at {sample_rate} Hz"
                 + (f", {self.jobs} songs at a time" if self.jobs > 1 else ""),
             )
         if taken(wanted) <= available:

@@ -53,7 +53,9 @@ def run_command(
     tune_process(nice=nice)
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())
-        display = stack.enter_context(Display(quiet=reporting.quiet, log=reporting.log))
+        display = stack.enter_context(
+            Display(quiet=reporting.quiet, log=reporting.log, to_stdout=pipes.is_pipe(output))
+        )
         report = None
         try:
             display.check()

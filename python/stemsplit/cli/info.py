@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from stemsplit.cli import options
+from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, takes_groups
 from stemsplit.cli.process import libraries_silenced
 from stemsplit.config import checked_shifts
+from stemsplit.errors import UsageError
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
 from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
 
@@ -28,7 +29,7 @@ _SUBTYPES = {
 
 @takes_groups
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A song, as for separate.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One audio file.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -48,6 +49,8 @@ def info(
     """
     from stemsplit.manifest import song_settings
 
+    if output is not None and pipes.is_pipe(output):
+        raise UsageError("info needs a folder to plan for", got="-o -")
     outputs = files.outputs()
     card = read_card(find_card(model))
     with libraries_silenced():

@@ -16,7 +16,8 @@ from stemsplit.models import DEFAULT_MODEL, packaged_models
 if TYPE_CHECKING:
     from stemsplit.library import Candidate
 
-_MEASURES = {"museval_sdr": "SDR", "snr": "SNR"}
+# The first that a card has; SNR is the energy ratio over whole excerpts that README calls SDR.
+_MEASURES = {"snr": "SDR", "museval_sdr": "museval's SDR"}
 
 
 def print_models(cards: Mapping[Path, ModelCard]) -> None:

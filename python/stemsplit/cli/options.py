@@ -89,7 +89,7 @@ TwoStems = Annotated[
 Residual = Annotated[
     bool,
     typer.Option(
-        "--residual",
+        "--residual/--no-residual",
         help="Write residual as well: what the stems leave of the song.",
         rich_help_panel=_FILES,
     ),
@@ -182,7 +182,7 @@ MaxMemory = Annotated[
 Nice = Annotated[
     bool,
     typer.Option(
-        "--nice",
+        "--nice/--no-nice",
         help="Give way to other programs, such as a DAW that is playing.",
         rich_help_panel=_MODEL,
     ),
@@ -200,7 +200,7 @@ Jobs = Annotated[
 SkipExisting = Annotated[
     bool,
     typer.Option(
-        "--skip-existing",
+        "--skip-existing/--no-skip-existing",
         help="Leave out songs that are done: same file, model and settings.",
         rich_help_panel=_BATCH,
     ),
@@ -216,7 +216,7 @@ Force = Annotated[
 Report = Annotated[
     bool,
     typer.Option(
-        "--report",
+        "--report/--no-report",
         help="Write a page about each song, FOLDER/SONG.html: spectrograms, levels, players.",
         rich_help_panel=_REPORT,
     ),

@@ -36,11 +36,14 @@ class Display:
         Show, and log, nothing but warnings (in the log) and errors.
     log:
         A file to append to; it is made with the first line.
+    to_stdout:
+        Whether stems go to stdout.
     """
 
-    def __init__(self, *, quiet: bool, log: Path | None = None) -> None:
+    def __init__(self, *, quiet: bool, log: Path | None = None, to_stdout: bool = False) -> None:
         self._quiet = quiet
         self._log = log
+        self._to_stdout = to_stdout
         self._console = Console(stderr=True, quiet=quiet)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -139,8 +142,9 @@ class Display:
             assert report.sample_rate is not None
             length = report.samples / report.sample_rate
             speed = f"{length / report.seconds:.1f} × real time"
+            place = "to stdout" if self._to_stdout else f"in {_relative(report.folder)}"
             self.line(
-                f"{name}: {', '.join(report.outputs)} in {_relative(report.folder)}"
+                f"{name}: {', '.join(report.outputs)} {place}"
                 f" ({length:.1f} s in {report.seconds:.1f} s, {speed}, {report.device})"
             )
         if report.gain_db:

@@ -38,7 +38,12 @@ def watch(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Watched with all folders in it.")
     ],
-    output: options.Output,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where the stems go, made if missing."
+        ),
+    ],
     settle: Annotated[
         float,
         typer.Option(
