@@ -228,7 +228,8 @@ class _Plan:
                 raise OutputError(
                     f"{target} is there already",
                     got="a file stemsplit did not make for this song",
-                    remedy="move it, choose another --output, or separate with --force to replace it",
+                    remedy="move it, choose another --output, or separate with"
+                    " --force to replace it",
                 )
 
     def needed_bytes(self) -> int:
