@@ -50,11 +50,33 @@ def test_paths_without_songs_are_refused(tmp_path: Path, name: str) -> None:
         b"MThd\0\0\0\6\0\1\0\2\1\xe0MTrk",
         # A key signature of 32 sharps.
         b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x0a\0\xff\x59\2\x20\0\0\xff\x2f\0",
+        # No ticks in a beat, and frames of a film.
+        b"MThd\0\0\0\6\0\0\0\1\0\0MTrk\0\0\0\4\0\xff\x2f\0",
+        b"MThd\0\0\0\6\0\0\0\1\xe7\x28MTrk\0\0\0\4\0\xff\x2f\0",
     ],
 )
 def test_files_that_are_no_midi_are_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="cannot read MIDI x"):
         parse(MidiSong("x", lambda: data))
+
+
+@pytest.mark.parametrize("place", [-30, 6])  # in the data, and the flag of a password
+def test_damage_in_an_archive_is_that_song_s(tmp_path: Path, place: int) -> None:
+    write_band(tmp_path / "one.mid")
+    path = tmp_path / "songs.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "one.mid", "one.mid")
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\1\2")
+    if place < 0:
+        data[central + place : central] = bytes(-place)
+    else:
+        data[place] |= 1
+        data[central + 8] |= 1
+    path.write_bytes(data)
+    (song,) = find_songs([path])
+    with pytest.raises(InputError, match="cannot read MIDI one"):
+        parse(song)
 
 
 def test_a_song_is_split_by_channel_and_program() -> None:

@@ -12,7 +12,8 @@ from stemsplit.cli.app import run
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, find_tracks, read_track
 from stemsplit.errors import PARTIAL_BATCH, UsageError
-from stemsplit.making.collection import make_collection
+from stemsplit.making import recordings
+from stemsplit.making.collection import Job, Made, make_collection
 from stemsplit.making.solos import SoloSettings, solo_jobs, solos
 
 RATE = 44_100
@@ -100,6 +101,40 @@ def test_whole_recordings_become_tracks(tmp_path: Path) -> None:
     )
 
 
+def test_where_nothing_plays_is_silent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise of the last bit, made as loud as the rest, would pass for a stem."""
+    rng = np.random.default_rng(0)
+    audio = np.concatenate((rng.uniform(-0.5, 0.5, RATE), rng.integers(-1, 2, RATE) * 2.0**-15))
+    soundfile.write(tmp_path / "song.wav", audio, RATE, subtype="PCM_16")
+    arguments = ["dataset", "whole", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+    assert run([*arguments, "--seconds", "1"]) == 0
+    assert "2 tracks: 1 made, 0 skipped, 1 silent, 0 failed" in capfd.readouterr().err
+    assert [track.name for track in find_tracks(tmp_path / "out")] == ["song-001"]
+    monkeypatch.setattr(recordings, "read_channels", lambda *_: pytest.fail("known by now"))
+    assert run([*arguments, "--seconds", "1"]) == 0
+    assert "2 tracks: 0 made, 1 skipped, 1 silent, 0 failed" in capfd.readouterr().err
+
+
+def test_calls_at_the_same_time_share_a_folder(tmp_path: Path) -> None:
+    made: list[list[Made]] = []
+    stems = {"bass": np.full((2, RATE), 0.5, np.float32)}
+
+    def job(name: str, *, first: bool) -> Job:
+        def make(_: np.random.Generator) -> dict[str, Audio]:
+            if first:  # while this is being made, another call makes both
+                others = [job("one", first=False), job("two", first=False)]
+                made.append(make_collection(others, tmp_path))
+            return stems
+
+        return Job(name, make)
+
+    made.append(make_collection([job("one", first=True), job("two", first=False)], tmp_path))
+    assert [[track.status for track in call] for call in made] == [["made"] * 2, ["skipped"] * 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
 def split_at_1_khz(audio: Audio) -> dict[str, Audio]:
     """Hear bass below 1 kHz, vocals above."""
     spectrum = np.fft.rfft(audio, axis=1)
@@ -150,6 +185,11 @@ def test_quiet_companions_and_rests_do_not_end_a_solo() -> None:
     assert list(solos(energies, 1, SoloSettings(at_least=3))) == [(9 * half, 20 * half)]
     assert list(solos(energies, 1, SoloSettings(below=9))) == [(0, 20 * half)]
     assert not list(solos(energies[:, :3], 1, SoloSettings()))
+    energies = np.zeros((4, 60))
+    energies[1] = 1e-2
+    energies[0, 20] = energies[0, 25] = 1.5e-3
+    (_, end), (start, _) = solos(energies, 1, SoloSettings())
+    assert start == end  # what both see is heard once
     with pytest.raises(UsageError, match="bad below"):
         SoloSettings(below=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -85,8 +86,9 @@ def test_a_second_call_goes_on(
     for name in ("one", "two"):
         write_band(tmp_path / "songs" / f"{name}.mid")
     out = tmp_path / "out"
-    (out / ".partial" / "two").mkdir(parents=True)  # of a call that was killed
-    (out / ".partial" / "two" / "drums.flac").write_bytes(b"half")
+    (out / ".partial-x" / "two").mkdir(parents=True)  # of a call that was killed
+    (out / ".partial-x" / "two" / "drums.flac").write_bytes(b"half")
+    os.utime(out / ".partial-x", (0, 0))
     assert render(tmp_path / "songs" / "one.mid", out, fonts[0]) == 0
     before = (out / "one" / "drums.flac").stat().st_mtime_ns
     arguments = ["dataset", "render", tmp_path / "songs", "-o", out, "--soundfont", fonts[0]]

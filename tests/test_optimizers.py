@@ -39,6 +39,12 @@ def test_every_weight_has_one_optimizer() -> None:
     assert torch.Size([8, 8]) not in muon
 
 
+def test_small_networks_have_no_matrix_for_muon() -> None:
+    network = BandUNet(4, UNetSize(bands=32, widths=(8, 8, 8), squeeze=(8, 8, 8)))
+    (only,) = optimizers_for(network, "muon", lr=1e-3, weight_decay=0.0)
+    assert isinstance(only, torch.optim.AdamW)
+
+
 def test_muon_learns_a_linear_map() -> None:
     torch.manual_seed(0)
     wanted = torch.randn(16, 32)

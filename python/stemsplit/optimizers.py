@@ -93,7 +93,9 @@ def optimizers_for(
     matrices = [w for w in weights if w.ndim > 1 and min(w.flatten(1).shape) >= _SMALLEST_SIDE]
     chosen = {id(weight) for weight in matrices}
     others = [weight for weight in weights if id(weight) not in chosen]
-    return [
-        Muon(matrices, lr=lr, weight_decay=weight_decay),
-        torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay),
-    ]
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(Muon(matrices, lr=lr, weight_decay=weight_decay))
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay))
+    return optimizers

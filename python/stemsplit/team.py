@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import distributed, nn
 
 _T = TypeVar("_T")
+
+
+# The first process decodes whole collections and validates while the others wait.
+_PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def join(device: torch.device) -> Iterator[Team]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size())
     finally:

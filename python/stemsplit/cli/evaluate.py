@@ -114,9 +114,9 @@ def evaluate(
             on_progress=show,
         )
         write(evaluation.to_dict())
+    print_table(evaluation)
     if update_card:
         _update_card(model, directory.name, evaluation)
-    print_table(evaluation)
 
 
 def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:

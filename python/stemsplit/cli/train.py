@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli.process import tune_process
+from stemsplit.files import replaced
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # What a run calls its own files, but for their endings; the model lies beside them.
 RESERVED = ("best", "checkpoint", "data")
 LOG = "log.csv"
+_COLUMNS = ["step", "loss", "learning_rate", "seconds", "validation_loss"]
 PLOT = "log.svg"
 _AVERAGED_STEPS = 50
 
@@ -113,7 +115,7 @@ def train(
         training = training_of(
             chosen, tracks, held_out, output, device=target, resume=resume, start=start, team=team
         )
-        network = _trained(training, output, console, resume=resume, plot=plot)
+        network = _trained(training, output, console, plot=plot)
         if team.rank == 0:
             export(training, chosen, network, output / f"{name}.json")
             _accept(output / f"{name}.json", console)
@@ -121,15 +123,13 @@ def train(
     return 0
 
 
-def _trained(
-    training: Training, output: Path, console: Console, *, resume: bool, plot: bool
-) -> nn.Module:
+def _trained(training: Training, output: Path, console: Console, *, plot: bool) -> nn.Module:
     """Train to the end; the team's first process shows and logs it."""
     from stemsplit.training_plot import plot_log
 
     if training.team.rank:
         return training.run()
-    with _log(output / LOG, resume=resume) as log, _progress(training, console) as show:
+    with _log(output / LOG, done=training.step) as log, _progress(training, console) as show:
 
         def report(event: TrainingEvent) -> None:
             log(event)
@@ -170,14 +170,27 @@ def _stored(
     return both
 
 
+def _steps_up_to(path: Path, done: int) -> list[list[str]]:
+    """Give the whole rows of a log up to a step; none where there is no log."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+    except FileNotFoundError:
+        return []
+    return [row for row in rows if len(row) == len(_COLUMNS) and int(row[0]) <= done]
+
+
 @contextmanager
-def _log(path: Path, *, resume: bool) -> Iterator[Callable[[TrainingEvent], None]]:
-    """Give what appends a step to the run's CSV file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a" if resume else "w", newline="", encoding="utf-8") as file:
+def _log(path: Path, *, done: int) -> Iterator[Callable[[TrainingEvent], None]]:
+    """Give what adds a step to the run's CSV file, in which those after the ``done`` are dropped.
+
+    A killed run logged steps that its last checkpoint does not have, the last perhaps in part.
+    """
+    kept = _steps_up_to(path, done) if done else []
+    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([_COLUMNS, *kept])
+    with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        if not file.tell():
-            writer.writerow(["step", "loss", "learning_rate", "seconds", "validation_loss"])
 
         def add(event: TrainingEvent) -> None:
             validated = f"{event.validation.loss:.5f}" if event.validation else ""

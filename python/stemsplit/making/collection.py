@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,17 @@ import numpy.typing as npt
 from stemsplit.dataset import Audio
 from stemsplit.encode import open_encoder
 from stemsplit.errors import InputError, UsageError, output_error
+from stemsplit.material import active_level_db
 from stemsplit.outputs import Form
 
 SAMPLE_RATE = 44_100
 FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
 # A track's loudest sample, of a stem or of their sum, in full scale: -1 dB.
 _PEAK = 10 ** (-1 / 20)
-_PARTIAL = ".partial"  # hidden, so that nobody takes what is in it for tracks
+# Hidden, so that nobody takes what is in them for tracks: folders of calls at work, and a file for
+# each job that gave nothing to hear, which may take as long to find out as a track to make.
+_PARTIAL, _SILENT = ".partial-", ".silent"
+_STALE_SECONDS = 7 * 86_400  # after which a call at work is taken for one that was killed
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def make_collection(
     """Make tracks in a folder, in the layout `stemsplit.dataset` reads.
 
     A track depends on the seed and its name alone. One that is there already is left as it is, so
-    that an interrupted call goes on when it is made again. One gain for each track puts its
-    loudest sample at -1 dB.
+    that an interrupted call goes on when it is made again, and so is what was silent. Calls at the
+    same time may share a folder. One gain for each track puts its loudest sample at -1 dB.
 
     Parameters
     ----------
@@ -112,25 +118,32 @@ def make_collection(
     StemsplitError
         What is wrong with more than one input, such as a program that is missing.
     """
-    partial = folder / _PARTIAL
     results = []
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a call that was killed
-        partial.mkdir(parents=True)
-        for job in jobs:
-            results.append(_made(job, folder, audio_format, seed))
-            if on_track is not None:
-                on_track(results[-1])
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        with TemporaryDirectory(prefix=_PARTIAL, dir=folder) as partial:
+            for job in jobs:
+                results.append(_made(job, folder, Path(partial), audio_format, seed))
+                if on_track is not None:
+                    on_track(results[-1])
     except OSError as error:
         raise output_error(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return results
 
 
-def _made(job: Job, folder: Path, audio_format: str, seed: int) -> Made:
-    if (folder / job.name).exists():
+def _remove_stale(folder: Path) -> None:
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        if time.time() - partial.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _made(job: Job, folder: Path, partial: Path, audio_format: str, seed: int) -> Made:
+    track, silent = folder / job.name, folder / _SILENT / job.name
+    if track.exists():
         return Made(job.name, "skipped")
+    if silent.exists():
+        return Made(job.name, "silent")
     rng = np.random.default_rng((seed, zlib.crc32(job.name.encode())))
     try:
         stems = job.make(rng)
@@ -138,15 +151,29 @@ def _made(job: Job, folder: Path, audio_format: str, seed: int) -> Made:
         return Made(job.name, "failed", str(error))
     stems = _scaled(stems)
     if not stems:
+        silent.parent.mkdir(exist_ok=True)
+        silent.touch()
         return Made(job.name, "silent")
-    _write(stems, folder / _PARTIAL / job.name, audio_format)
-    (folder / _PARTIAL / job.name).rename(folder / job.name)
+    _write(stems, partial / job.name, audio_format)
+    try:
+        (partial / job.name).rename(track)
+    except OSError:
+        if not track.exists():
+            raise
+        return Made(job.name, "skipped")  # another call has made it meanwhile
     return Made(job.name, "made")
 
 
 def _scaled(stems: Mapping[str, Audio]) -> dict[str, Audio]:
-    """Leave silent stems out, and bring the rest to the track's level by one gain."""
-    sounding = {source: stem for source, stem in stems.items() if stem.any()}
+    """Leave silent stems out, and bring the rest to the track's level by one gain.
+
+    What a recording has where nothing plays is silent too: made loud, it would pass for a stem.
+    """
+    sounding = {
+        source: stem
+        for source, stem in stems.items()
+        if active_level_db(stem, SAMPLE_RATE) is not None
+    }
     if not sounding:
         return {}
     mixture: npt.NDArray[np.float32] = np.sum(list(sounding.values()), axis=0)

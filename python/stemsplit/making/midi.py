@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,18 @@ def _mido() -> Any:
     return mido
 
 
+_DAMAGES = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,  # a member of an archive that wants a password
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def parse(song: MidiSong) -> Any:
     """Parse a song into a `mido.MidiFile`.
 
@@ -108,11 +121,17 @@ def parse(song: MidiSong) -> Any:
     """
     mido = _mido()
     try:
-        return mido.MidiFile(file=io.BytesIO(song.read()), clip=True)
-    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        midi = mido.MidiFile(file=io.BytesIO(song.read()), clip=True)
+    # What is damaged makes mido and zipfile fail in many ways.
+    except (*_DAMAGES, mido.KeySignatureError) as error:
         raise InputError(f"cannot read MIDI {song.name}", got=error or "its end") from error
-    except mido.KeySignatureError as error:  # which is of no kind of the above
-        raise InputError(f"cannot read MIDI {song.name}", got=error) from error
+    if midi.ticks_per_beat <= 0:  # negative where it counts frames of a film
+        raise InputError(
+            f"cannot read MIDI {song.name}",
+            got=f"a division of {midi.ticks_per_beat}",
+            wanted="ticks of a beat",
+        )
+    return midi
 
 
 def split_events(midi: Any, seconds: float | None) -> dict[str, list[Event]]:

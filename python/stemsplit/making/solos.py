@@ -115,8 +115,10 @@ def solos(energies: Doubles, index: int, settings: SoloSettings) -> Iterator[tup
     alone = total - around[index] < total * 10 ** (-settings.below / 10)
     sounding = total > 10 ** (ACTIVE_DB / 10)
     edges = np.flatnonzero(np.diff(np.pad(alone & sounding, 1).astype(np.int8)))
+    before = 0
     for first, stop in edges.reshape(-1, 2):
-        start, end = first * _BLOCK_SAMPLES, (stop - 1 + _VIEW_BLOCKS) * _BLOCK_SAMPLES
+        start = max(first * _BLOCK_SAMPLES, before)  # what two views share is heard once
+        before = end = (stop - 1 + _VIEW_BLOCKS) * _BLOCK_SAMPLES
         if end - start >= settings.at_least * SAMPLE_RATE:
             yield int(start), int(end)
 
