@@ -120,8 +120,10 @@ def test_what_is_done_is_skipped_as_long_as_nothing_changed(batch, write_song):
     assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
     Path("out/song/bass.wav").unlink()
     assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
-    Path("out/song/bass.wav").write_text("cut")
-    assert statuses(batch("song.wav", skip_existing=True, **options)) == [DONE]
+    Path("out/song/bass.wav").write_text("cut")  # by its owner, perhaps, who would miss it
+    assert statuses(batch("song.wav", skip_existing=True, **options)) == [FAILED]
+    assert Path("out/song/bass.wav").read_text() == "cut"
+    assert statuses(batch("song.wav", force=True, **options)) == [DONE]
 
 
 def test_two_songs_of_one_name_do_not_meet(batch, write_song):

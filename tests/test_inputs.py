@@ -183,6 +183,16 @@ def test_a_song_that_was_moved_is_known_by_its_content(tree):
     assert names("b/song.wav") == ["song"]
 
 
+def test_a_copy_of_a_song_is_another_song(tree):
+    """Each may be changed later, and must not find the other's stems under its name."""
+    tree("a/song.wav", "b/song.wav")
+    Path("b/song.wav").write_bytes(Path("a/song.wav").read_bytes())
+    done("song", "a/song.wav")
+    done("song (b)", "b/song.wav")
+    assert names("b/song.wav") == ["song (b)"]
+    assert names("a/song.wav", "b/song.wav") == ["song", "song (b)"]
+
+
 def test_stdin_is_named_by_its_content(tree, tmp_path):
     tree()
     store = OutputStore(Path("out"))

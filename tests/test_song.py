@@ -15,6 +15,7 @@ from stemsplit.errors import AudioError, InputError, NoSpaceError, OutputError, 
 from stemsplit.outputs import OutputOptions
 from stemsplit.separate import Separator
 from stemsplit.song import separate_file
+from stemsplit.store import OutputStore
 from stemsplit.tags import Tags, copy_tags, read_tags
 
 # Each file is rounded to half a step, and so is the song; the worst case of a sum is theirs.
@@ -211,6 +212,42 @@ def test_any_song_keeps_its_length_and_nulls(
     difference -= gain * soundfile.read(folder / "song.wav", always_2d=True)[0]
     # Rounding of each file and, where a gain was needed, of one step at full scale.
     assert np.abs(difference).max() <= STEP[subtype] * (len(files) + 3) / 2
+
+
+def test_stems_of_another_song_stay(run, write_song, tmp_path):
+    """As where two runs begin at once with songs of one name: one finds the other's stems."""
+    run(write_song("a/song.wav", seconds=0.1), track="song")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").glob("*.wav")}
+    other = write_song("b/song.wav", seconds=0.2)
+    with pytest.raises(OutputError, match="did not make for this song"):
+        run(other, track="song", overwrite=False)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").glob("*.wav")} == before
+    run(other, track="song")
+
+
+def test_stems_of_another_song_that_come_meanwhile_stay(run, write_song, tmp_path, monkeypatch):
+    first, second = write_song("a/song.wav", seconds=0.1), write_song("b/song.wav", seconds=0.2)
+    begin = OutputStore.begin
+
+    def begin_late(store, track):
+        monkeypatch.setattr(OutputStore, "begin", begin)
+        run(first, track="song")
+        return begin(store, track)
+
+    monkeypatch.setattr(OutputStore, "begin", begin_late)
+    with pytest.raises(OutputError, match="did not make for this song"):
+        run(second, track="song", overwrite=False)
+    assert len(soundfile.read(tmp_path / "out" / "bass.wav")[0]) == 4410
+
+
+def test_a_stem_that_was_changed_stays(run, write_song, tmp_path):
+    song = write_song(seconds=0.1)
+    run(song)
+    (tmp_path / "out/bass.wav").write_bytes(b"what I made of it")
+    with pytest.raises(OutputError, match="got a stem that was changed since"):
+        run(song, overwrite=False)
+    assert (tmp_path / "out/bass.wav").read_bytes() == b"what I made of it"
+    run(song)
 
 
 def test_a_song_among_its_own_stems(run, write_song, tmp_path):

@@ -1,4 +1,4 @@
-"""Beginning a larger network with a smaller one inside, so that both answer the same at first."""
+"""Networks out of one another: a larger one with a smaller one inside, or one of fewer rounds."""
 
 from __future__ import annotations
 
@@ -50,6 +50,21 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
                     f"{name} is {tuple(given.shape)} and should be at most {tuple(weights.shape)}"
                 )
             _embed(weights, given, outputs=1 if name in transposed else 0)
+
+
+def without_first_rounds(state: dict[str, Tensor], rounds: int) -> dict[str, Tensor]:
+    """Give the state of a network that runs only the last so many of another's rounds.
+
+    It is as if nothing were taken from the first ones: the next round begins anew.
+    """
+    kept, shift = {}, sum(name.startswith("again.") for name in state) + 1 - rounds
+    for name, weights in state.items():
+        taken = _AGAIN.fullmatch(name)
+        if taken is None or taken[1] != "again.":
+            kept[name] = weights
+        elif int(taken[2]) >= shift:
+            kept[f"again.{int(taken[2]) - shift}.weight"] = weights
+    return kept
 
 
 def _rounds_at_last(smaller: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,16 +9,18 @@ import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from stemsplit.audio import AUDIO_SUFFIXES
 from stemsplit.errors import InputError, output_error
 from stemsplit.files import absolute, is_folder
-from stemsplit.manifest import fingerprint
+from stemsplit.manifest import Manifest, fingerprint
 from stemsplit.store import STATE_FOLDER, OutputStore
 
 STDIN = "-"
+_NAMES_TRIED = 5  # of those a song may have had: its own, two longer ones, some with digits
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,47 @@ def find_songs(arguments: Sequence[Path], output: Path | None) -> list[Song]:
 def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
     """Give each song a name of its own among them all, and among those the folder has already.
 
-    A song keeps the name under which it was done before. Where two songs of one name meet, the
+    A song keeps the name under which it was done before, from the same place or another where it
+    is no longer. Where two songs of one name meet, the
     later gets its folder's name in brackets, or its file's ending too, or a few digits that its
     path gives.
     """
     taken: set[str] = set()
     named = []
     for song in songs:
-        for candidate in _candidates(song):
-            folded = unicodedata.normalize("NFC", candidate).casefold()
-            done = store.manifest(candidate)
-            free = done is None or done.input.path == absolute(song.path)
-            if folded not in taken and (free or (done and done.input.unchanged(song.path))):
-                break
-        taken.add(folded)
-        named.append(replace(song, track=candidate))
+        name = _own_name(song, store, taken) or _free_name(song, store, taken)
+        taken.add(_folded(name))
+        named.append(replace(song, track=name))
     return named
+
+
+def _own_name(song: Song, store: OutputStore, taken: set[str]) -> str | None:
+    """Give the name under which a song was done before from the same place."""
+    for candidate in islice(_candidates(song), _NAMES_TRIED):
+        done = store.manifest(candidate)
+        own = done is not None and done.input.path == absolute(song.path)
+        if own and _folded(candidate) not in taken:
+            return candidate
+    return None
+
+
+def _free_name(song: Song, store: OutputStore, taken: set[str]) -> str:
+    """Give the first name that no other song has, or has had before it was moved here."""
+    for candidate in _candidates(song):
+        done = store.manifest(candidate)
+        if _folded(candidate) not in taken and (done is None or _was_moved(done, song)):
+            return candidate
+    raise AssertionError("a hash has as many digits as songs can need")
+
+
+def _was_moved(done: Manifest, song: Song) -> bool:
+    """Tell whether a record is of this song; what comes from stdin is known by its content."""
+    gone = song.shown == STDIN or not os.path.lexists(done.input.path)
+    return gone and done.input.unchanged(song.path)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def song_name(path: Path) -> str:

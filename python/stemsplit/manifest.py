@@ -102,6 +102,15 @@ class Manifest:
         except OSError:
             return False
 
+    def is_of(self, path: Path) -> bool:
+        """Tell whether it is the record of a file: in its place, or moved and the same still."""
+        return absolute(path) == self.input.path or self.input.unchanged(path)
+
+    def holds(self, path: str, root: Path) -> bool:
+        """Tell whether a file below a folder is one of its own, as large as it was written."""
+        known = self.sizes.get(path)
+        return path in self.owned and (known is None or (root / path).stat().st_size == known)
+
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Tell whether it was made with these settings."""
         return bool(json.loads(json.dumps(settings)) == self.settings)

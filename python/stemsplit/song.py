@@ -29,6 +29,7 @@ from stemsplit.writer import SongWriter, Written, needed_bytes
 Audio = npt.NDArray[np.float32]
 
 _BLOCK_SAMPLES = 1 << 17
+_FOREIGN = "a file stemsplit did not make for this song"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def separate_file(
             )
         plan = _Plan(reader, options, separator, track)
         previous = store.manifest(track)
-        plan.check_targets(store, overwrite, previous.owned if previous else ())
+        plan.check_targets(store, overwrite, previous)
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
@@ -145,6 +146,9 @@ def separate_file(
             store.begin(track) as work,
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
         ):
+            # Now that no other run can put its stems there; one may have until now.
+            previous = store.manifest(track)
+            plan.check_targets(store, overwrite, previous)
             mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
             stems = separator.separate_blocks(
                 mixer.blocks(),
@@ -213,8 +217,13 @@ class _Plan:
         folder = Path(absolute(reader.path)).parent.name or "root"
         self.paths = options.paths(self.names, track=track, model=card.name, folder=folder)
 
-    def check_targets(self, store: OutputStore, overwrite: bool, owned: Sequence[str]) -> None:
-        """See that every file has a place, and replaces neither the song nor what is not ours."""
+    def check_targets(self, store: OutputStore, overwrite: bool, previous: Manifest | None) -> None:
+        """See that every file has a place, and replaces neither the song nor what is not ours.
+
+        Ours is what an earlier run made of this song, and nobody has changed since.
+        """
+        if previous is not None and not previous.is_of(self._reader.path):
+            previous = None  # another song's, by the same name
         for path in dict.fromkeys(self.paths.values()):
             target = store.root / path
             store.check_target(target)
@@ -224,10 +233,11 @@ class _Plan:
                 raise UsageError(
                     "a stem would overwrite the song", got=target, remedy="choose another --output"
                 )
-            if not overwrite and path.as_posix() not in owned:
+            known = previous is not None and path.as_posix() in previous.owned
+            if not overwrite and not (previous and previous.holds(path.as_posix(), store.root)):
                 raise OutputError(
                     f"{target} is there already",
-                    got="a file stemsplit did not make for this song",
+                    got="a stem that was changed since" if known else _FOREIGN,
                     remedy="move it, choose another --output, or separate with"
                     " --force to replace it",
                 )
