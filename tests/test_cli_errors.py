@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +136,45 @@ def test_what_the_system_refuses_is_a_line(capfd):
     assert exit_code_of(refuse) == 70
     expected = "stemsplit: error: the system refused: got [Errno 13] Permission denied: 'locked'\n"
     assert capfd.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["", "-o", "out"],
+        ["song.wav", "-o", ""],
+        ["song.wav", "--output="],
+        ["watch", "", "-o", "out", "--once"],
+    ],
+)
+def test_an_empty_argument_is_no_folder(failing, write_song, arguments):
+    """As a script has it whose variable is unset: Path("") is where one is."""
+    write_song(seconds=0.1)
+    code, line = failing(*arguments)
+    assert code == 2
+    assert line.startswith("an argument is empty")
+
+
+@pytest.mark.parametrize("before", [["song.wav", "-o", "out"], ["--loud"]])
+def test_a_song_is_no_log(failing, write_song, before):
+    data = write_song("song.flac").read_bytes()
+    code, _ = failing(*before, "--log", "song.flac")
+    assert code == (2 if before == ["--loud"] else 73)
+    assert Path("song.flac").read_bytes() == data
+
+
+def test_an_interrupt_before_the_batch_gives_its_document_too(
+    monkeypatch, tmp_path, capfd, write_song
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stemsplit.inputs.find_songs", interrupted)
+    song = write_song(seconds=0.1)
+    assert run([str(song), "-o", str(tmp_path / "out"), "--json"]) == 130
+    out, err = capfd.readouterr()
+    assert json.loads(out)["error"] == {"message": "interrupted", "exit_code": 130}
+    assert err == "stemsplit: interrupted\n"
 
 
 @pytest.mark.usefixtures("full_disk")

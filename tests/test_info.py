@@ -23,6 +23,17 @@ def info(capfd, random_model):
     return info
 
 
+def test_the_name_is_the_one_that_separating_gives(write_song, random_model, tmp_path, capfd):
+    first, second = write_song("a/mix.wav", seconds=0.1), write_song("b/mix.wav", seconds=0.2)
+    out = str(tmp_path / "out")
+    assert run([str(first), str(second), "-o", out, "-m", str(random_model), "-q"]) == 0
+    capfd.readouterr()
+    assert run(["info", str(second), "-o", out, "-m", str(random_model), "--json"]) == 0
+    plan = json.loads(capfd.readouterr().out)["plan"]
+    assert plan["done_before"] is True
+    assert plan["outputs"]["bass"].endswith("mix (b)/bass.wav")
+
+
 def test_stdout_is_no_folder(write_song, capfd):
     assert run(["info", str(write_song(seconds=0.1)), "-o", "-"]) == 2
     assert "info needs a folder" in capfd.readouterr().err

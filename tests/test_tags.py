@@ -101,6 +101,17 @@ def test_info_chunks_of_wav_are_read(tmp_path):
     assert read_tags(path).fields == {"title": ["Take 5"], "artist": ["Dave"]}
 
 
+@pytest.mark.parametrize(("bpm", "whole"), [("127.98", 128), ("1e9", None), ("fast", None)])
+def test_numbers_that_mp4_has_not(tmp_path, bpm, whole):
+    path = empty(tmp_path / "a.mp4")
+    tags = Tags({"title": ["T"], "bpm": [bpm], "tracknumber": ["100000"]})
+    copy_tags(tags, {"x": path}, track="song")
+    copied = read_tags(path).fields
+    assert copied["title"] == ["T (x)"]
+    assert copied.get("bpm") == (whole and [str(whole)])
+    assert "tracknumber" not in copied
+
+
 def test_comments_are_those_that_people_write(tmp_path):
     path = empty(tmp_path / "a.mp3")
     tagged = mutagen.File(path)

@@ -129,8 +129,9 @@ def song_name(path: Path) -> str:
 
 def spool(stream: IO[bytes], folder: Path) -> Song:
     """Copy a stream into a file, as decoders seek; raises `OutputError` where there is no room."""
-    path = folder / "stdin"
+    path = folder / "stdin" / "stdin"  # its folder has a name that a template may ask for
     try:
+        path.parent.mkdir()
         with path.open("xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
     except OSError as error:

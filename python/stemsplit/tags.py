@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -62,6 +63,7 @@ _APE: Final = {  # the fields that APE calls otherwise than Vorbis comments do
 }
 _PAIRS: Final = ("tracknumber", "discnumber")  # a number, or a number and how many there are
 _COVER_FRONT: Final = 3
+_MP4_NUMBERS: Final = 1 << 15  # what its fields of 16 bits hold
 _SIGNATURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _MP4_IMAGES: Final = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
 
@@ -287,10 +289,14 @@ def _to_mp4(target: Any, tags: Tags) -> None:
         target.add_tags()
     for name, values in tags.fields.items():
         key = _KEYS[name].mp4
-        if name in _PAIRS or key == "tmpo":
+        if name in _PAIRS:
             numbers = [int(part) for part in values[0].split("/") if part.strip().isdecimal()]
-            if numbers:
-                target[key] = numbers[:1] if key == "tmpo" else [(*numbers, 0)[:2]]
+            if numbers and max(numbers) < _MP4_NUMBERS:
+                target[key] = [(*numbers, 0)[:2]]
+        elif key == "tmpo":  # of whole beats, where others have 127.98
+            with suppress(ValueError, OverflowError):
+                if 0 <= (tempo := round(float(values[0]))) < _MP4_NUMBERS:
+                    target[key] = [tempo]
         elif key.startswith(_ITUNES):
             target[key] = [MP4FreeForm(value.encode()) for value in values]
         else:

@@ -245,10 +245,12 @@ class Training:
             raise InputError(f"nothing to resume in {self.folder}", wanted=f"a {CHECKPOINT}")
         state = _load(path)
         if state["settings"] != self._fingerprint:
+            mine, theirs = json.loads(self._fingerprint), json.loads(state["settings"])
+            other = {key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)}
             raise UsageError(
                 "the checkpoint was made with other settings",
-                got=self._fingerprint,
-                wanted=state["settings"],
+                got=json.dumps({key: mine.get(key) for key in sorted(other)}),
+                wanted=json.dumps({key: theirs.get(key) for key in sorted(other)}),
                 remedy="resume with the settings the training was begun with",
             )
         self._advance(state["step"] - 1)

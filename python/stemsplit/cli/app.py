@@ -30,7 +30,11 @@ class _ImpliedSeparate(TyperGroup):
     """A group whose first argument is a command, or else belongs to ``separate``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the verb in where it is missing."""
+        """Put the verb in where it is missing; an empty place would be the folder one is in."""
+        if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
+            raise UsageError(
+                "an argument is empty", remedy="is a variable unset in the line that was run?"
+            )
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = ["separate", *args]
         return super().parse_args(ctx, args)

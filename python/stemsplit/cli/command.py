@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stemsplit.batch import Batch, SeparateOptions
 from stemsplit.cli import pipes
+from stemsplit.cli.errors import INTERRUPTED
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.cli.progress import Display
 from stemsplit.errors import StemsplitError, UsageError
@@ -79,6 +80,10 @@ def run_command(
             failure = Failure(str(error), error.exit_code)
             report = refused(failure) if report is None else report
             code = error.exit_code
+        except (KeyboardInterrupt, SystemExit) as end:  # before the batch, which reports it itself
+            ended = end.code if isinstance(end, SystemExit) else INTERRUPTED
+            code = ended if isinstance(ended, int) else 1
+            report = refused(Failure("interrupted", code)) if report is None else report
         else:
             code = report.exit_code
         if reporting.as_json:

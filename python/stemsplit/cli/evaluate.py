@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.logfile import holds_data
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import OutputError, UsageError
 from stemsplit.files import is_folder, replaced
@@ -140,6 +142,7 @@ def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:
         "figures": figures,
     }
     write_card(dataclasses.replace(read_card(path), validation=validation), path)
+    print(f"card written: {path}", file=sys.stderr)
 
 
 def print_table(evaluation: Evaluation) -> None:
@@ -256,6 +259,8 @@ def _json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         return
     if is_folder(path):
         raise OutputError(f"cannot write {path}", got="a folder", wanted="the name of a file")
+    if holds_data(path):
+        raise OutputError(f"cannot write {path}", got="a file that is no JSON", wanted="another")
     with replaced(path) as temporary:
         temporary.touch()
 

@@ -96,13 +96,17 @@ def _plan(
     content: dict[str, Any],
 ) -> dict[str, Any]:
     """Say what would be written; raises `StemsplitError` where it could not be."""
-    from stemsplit.inputs import song_name
+    from stemsplit.inputs import Song, name_songs, song_name
+    from stemsplit.store import OutputStore
     from stemsplit.writer import needed_bytes
 
     rate, channels = facts["sample_rate"], facts["channels"]
     form = outputs.form(Form("wav", facts["subtype"], rate, channels))
     names = outputs.names(card.sources)
-    track, folder = song_name(path), Path(facts["path"]).parent.name or "root"
+    song = Song(path, song_name(path), str(path))
+    if output is not None:
+        (song,) = name_songs([song], OutputStore(output))
+    track, folder = song.track, Path(facts["path"]).parent.name or "root"
     files = outputs.paths(names, track=track, model=card.name, folder=folder)
     root = output or Path("OUTPUT")
     return {

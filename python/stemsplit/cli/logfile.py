@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
+_HEAD_BYTES = 4096
+
 
 def append(log: Path, level: str, text: str) -> None:
-    """Write the lines of a text; raises `OSError`."""
+    """Write the lines of a text; raises `OSError`, also for a file that holds no text."""
+    if holds_data(log):
+        raise FileExistsError(errno.EEXIST, "a file that is no log")
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         for line in text.splitlines():
             file.write(f"{now} {level} {line}\n")
+
+
+def holds_data(path: Path) -> bool:
+    """Tell whether a file is there and holds no text, as songs and stems do; raises `OSError`."""
+    try:
+        with path.open("rb") as file:
+            return b"\0" in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return False
 
 
 def named_in(arguments: Sequence[str]) -> Path | None:

@@ -77,10 +77,11 @@ class Display:
         folder = log.parent
         try:
             fits = not log.is_dir() and folder.is_dir() and os.access(folder, os.W_OK)
+            fits = fits and not logfile.holds_data(log)
         except OSError as error:  # a name that is too long, or a folder one may not look into
             raise OutputError(f"cannot write {log}", got=error.strerror) from error
         if not fits:
-            raise OutputError(f"cannot write {log}", wanted="a file in a folder that is there")
+            raise OutputError(f"cannot write {log}", wanted="a text file in a folder that is there")
         self._log = log
 
     def expect(self, songs: int) -> None:
