@@ -274,6 +274,29 @@ def test_a_full_disk_is_tried_again(monkeypatch):
     assert given == [("full.wav", 60.0), ("gone.wav", 0)]
 
 
+def test_a_file_in_the_way_is_told_of_once(folder, write_song, tmp_path, monkeypatch, capfd):
+    """A stem that was changed since, say: until its owner moves it nothing helps."""
+    monkeypatch.setattr(watch_command, "_RETRY_SECONDS", 0.0)
+    write_song("in/a.wav", 0.1)
+    line = ["watch", str(folder), "-o", str(tmp_path / "out"), "--settle", "0.1", "--no-config"]
+    assert run([*line, "--once", "-q"]) == 0
+    (tmp_path / "out/a/bass.wav").write_text("mine")
+    looked = []
+
+    def looks(watched):
+        for _ in range(8):
+            looked.append(watched)
+            yield watched.ready()
+            time.sleep(0.06)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stemsplit.watch.looks", looks)
+    assert run(line) == 130
+    assert len(looked) == 8
+    assert capfd.readouterr().err.count("a stem that was changed since") == 1
+    assert (tmp_path / "out/a/bass.wav").read_text() == "mine"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_running_watch(heeding, folder, tmp_path, random_model, write_song, number, code):
     line = [*heeding(number), "-m", "stemsplit", "watch", str(folder), "-o", str(tmp_path / "out")]

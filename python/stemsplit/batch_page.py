@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemsplit.errors import OutputError
+from stemsplit.errors import OutputError, TakenError
 from stemsplit.files import absolute
 from stemsplit.page import GENERATOR, PageFacts, write_page
 from stemsplit.report import SKIPPED, SongReport
@@ -37,7 +37,7 @@ def page_path(song: Song, options: SeparateOptions) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}", got=error.strerror or error) from error
     if not ours:
-        raise OutputError(
+        raise TakenError(
             f"{path} is there already",
             got="a file that is no report",
             remedy="move it, choose another --output, or separate with --force to replace it",

@@ -94,6 +94,10 @@ class OutputError(StemsplitError):
     exit_code = 73
 
 
+class TakenError(OutputError):
+    """A file in the way that is not ours to replace."""
+
+
 class NoSpaceError(OutputError):
     """A place that is full, or will be before the work is done."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from stemsplit.errors import PARTIAL_BATCH, OutOfMemoryError, StemsplitError
+from stemsplit.errors import PARTIAL_BATCH, OutOfMemoryError, StemsplitError, TakenError
 from stemsplit.files import absolute
 from stemsplit.manifest import Manifest
 
@@ -26,6 +26,11 @@ class Failure:
 
     message: str
     exit_code: int
+
+
+@dataclass(frozen=True)
+class LastingFailure(Failure):
+    """One that no waiting mends, such as a file in the way, which its owner has to move."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def skipped(song: str, manifest: Manifest, root: Path) -> SongReport:
 
 def failed(song: str, error: StemsplitError) -> SongReport:
     """Report a song that failed."""
-    return SongReport(song, FAILED, error=Failure(str(error), error.exit_code))
+    kind = LastingFailure if isinstance(error, TakenError) else Failure
+    return SongReport(song, FAILED, error=kind(str(error), error.exit_code))
 
 
 def unforeseen(song: str, error: Exception) -> StemsplitError:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
-from stemsplit.errors import InputError, OutputError, UsageError
+from stemsplit.errors import InputError, TakenError, UsageError
 from stemsplit.files import absolute
 from stemsplit.inputs import song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
@@ -235,7 +235,7 @@ class _Plan:
                 )
             known = previous is not None and path.as_posix() in previous.owned
             if not overwrite and not (previous and previous.holds(path.as_posix(), store.root)):
-                raise OutputError(
+                raise TakenError(
                     f"{target} is there already",
                     got="a stem that was changed since" if known else _FOREIGN,
                     remedy="move it, choose another --output, or separate with"

@@ -20,7 +20,7 @@ from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
 from stemsplit.files import is_folder
-from stemsplit.report import FAILED, SKIPPED
+from stemsplit.report import FAILED, SKIPPED, LastingFailure
 
 if TYPE_CHECKING:
     from stemsplit.cli.progress import Display
@@ -143,7 +143,9 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
         if result.status == FAILED and result.error is not None:
             if _is_gone(song.path):
                 watched.again(song, 0)
-            elif result.error.exit_code in _RETRIED:
+            elif result.error.exit_code in _RETRIED and not isinstance(
+                result.error, LastingFailure
+            ):
                 watched.again(song, _RETRY_SECONDS)
 
 
