@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "79dd30f90e9b4ad908f2dc4105a9f1dabda2c5c2f85776cb154eaf8601e4e88b",
+    "base": "f3ecfc62812c3f973f27ba6cc7ae2dcc726d680f1487340bf5427943c59af445",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "de803627d62f873ced613924edaacac91da40b9dd36223df396b27d5d134b94d",
+    "tiny": "de138fc992e805be23e49981aba64e89607a01b82f2c88813257c78845765705",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
