@@ -18,8 +18,6 @@ import torch
 
 from conftest import StemMaker, write_folder
 from stemsplit.cards import ModelCard
-from stemsplit.cli.app import run
-from stemsplit.cli.train import LOG, _log
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import InputError, ModelError, OutputError, StemsplitError, UsageError
 from stemsplit.loop_settings import LoopSettings
@@ -163,15 +161,6 @@ def test_a_killed_command_resumes_to_the_same_model(collection: Path, tmp_path: 
     }
     with (tmp_path / "killed" / "log.csv").open(newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3", "4", "5", "6"]
-
-
-def test_a_log_goes_on_after_the_checkpoint(tmp_path: Path) -> None:
-    """What a killed run logged beyond it, the last row in part, is done and logged again."""
-    log = tmp_path / LOG
-    log.write_text("step,loss,learning_rate,seconds,validation_loss\n1,2,3,4,\n2,2,3,4,\n3,2\n")
-    with _log(log, done=1) as add:
-        add(TrainingEvent(2, 9, 0.5, 1e-3, 0.25, None))
-    assert log.read_text().split()[1:] == ["1,2,3,4,", "2,0.50000,0.001,0.250,"]
 
 
 def test_a_trained_compact_model_separates(collection: Path, tmp_path: Path) -> None:
@@ -337,14 +326,6 @@ def test_a_training_that_diverges_ends_with_the_reason(
     with pytest.raises(StemsplitError, match="diverged at step 2: got a loss of nan"):
         unsound.run()
     assert not (tmp_path / "valid" / CHECKPOINT).exists()
-
-
-@pytest.mark.parametrize("name", ["best", "Checkpoint", "data"])
-def test_a_model_is_not_named_as_a_file_of_the_run(
-    collection: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
-) -> None:
-    assert run(["train", str(collection), "-o", str(tmp_path), "--name", name]) == 2
-    assert "choose another --name" in capfd.readouterr().err
 
 
 def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path: Path) -> None:
