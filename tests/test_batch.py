@@ -126,6 +126,16 @@ def test_what_is_done_is_skipped_as_long_as_nothing_changed(batch, write_song):
     assert statuses(batch("song.wav", force=True, **options)) == [DONE]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_two_songs_do_not_meet_in_one_file(write_song, tmp_path, jobs):
+    write_song("a/x.wav", 0.1)
+    write_song("a/x_no.wav", 0.1)
+    outputs = OutputOptions(two_stems="vocals", filename="{track}_{stem}.{ext}")
+    batch = Batch(SeparateOptions(tmp_path / "out", outputs, jobs=jobs))
+    with pytest.raises(UsageError, match=r"share their files' names: got x_no_vocals.wav"):
+        batch.run(find_songs([tmp_path / "a"], tmp_path / "out"))
+
+
 def test_two_songs_of_one_name_do_not_meet(batch, write_song):
     write_song("a/song.wav", 0.1)
     write_song("b/song.wav", 0.2)

@@ -110,6 +110,7 @@ class Batch:
             self._store.recover()
             named = name_songs(songs, self._store)
             self._check_template(named)
+            self._check_paths(named)
             todo = []
             needed = 0
             for number, song in enumerate(named):
@@ -161,6 +162,27 @@ class Batch:
                 wanted="{track} in it",
                 remedy="or give each song an --output of its own",
             )
+
+    def _check_paths(self, songs: Sequence[Song]) -> None:
+        """See that no two songs have a file in common, which a template may bring about."""
+        from stemsplit.inputs import folded, folder_name
+
+        taken: dict[str, str] = {}
+        for song in songs:
+            folder = folder_name(song.path)
+            try:
+                paths = self.options.outputs.paths(
+                    self._names, track=song.track, model=self._card.name, folder=folder
+                )
+            except UsageError:  # which this song will say by itself
+                continue
+            for path in paths.values():
+                if taken.setdefault(folded(path.as_posix()), song.track) != song.track:
+                    raise UsageError(
+                        "songs would share their files' names",
+                        got=path,
+                        wanted="another --filename, in which {track} and {stem} do not meet",
+                    )
 
     def _bytes_to_write(
         self, number: int, song: Song, reports: dict[int, SongReport]

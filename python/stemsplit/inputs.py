@@ -83,7 +83,7 @@ def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
     named = []
     for song in songs:
         name = _own_name(song, store, taken) or _free_name(song, store, taken)
-        taken.add(_folded(name))
+        taken.add(folded(name))
         named.append(replace(song, track=name))
     return named
 
@@ -93,7 +93,7 @@ def _own_name(song: Song, store: OutputStore, taken: set[str]) -> str | None:
     for candidate in islice(_candidates(song), _NAMES_TRIED):
         done = store.manifest(candidate)
         own = done is not None and done.input.path == absolute(song.path)
-        if own and _folded(candidate) not in taken:
+        if own and folded(candidate) not in taken:
             return candidate
     return None
 
@@ -102,7 +102,7 @@ def _free_name(song: Song, store: OutputStore, taken: set[str]) -> str:
     """Give the first name that no other song has, or has had before it was moved here."""
     for candidate in _candidates(song):
         done = store.manifest(candidate)
-        if _folded(candidate) not in taken and (done is None or _was_moved(done, song)):
+        if folded(candidate) not in taken and (done is None or _was_moved(done, song)):
             return candidate
     raise AssertionError("a hash has as many digits as songs can need")
 
@@ -113,7 +113,8 @@ def _was_moved(done: Manifest, song: Song) -> bool:
     return gone and done.input.unchanged(song.path)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Give a name as file systems compare names that know no capitals, or one way to write é."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -125,6 +126,11 @@ def song_name(path: Path) -> str:
             name = name[: -len(ending)]
             break
     return name if name.strip(".") else path.name.strip(".") or "song"
+
+
+def folder_name(path: Path) -> str:
+    """Give the name of the folder that a file is in, for a template."""
+    return Path(absolute(path)).parent.name or "root"
 
 
 def spool(stream: IO[bytes], folder: Path) -> Song:

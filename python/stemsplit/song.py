@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
 from stemsplit.errors import InputError, TakenError, UsageError
-from stemsplit.files import absolute
-from stemsplit.inputs import song_name
+from stemsplit.inputs import folder_name, song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
 from stemsplit.memory import MemoryLimit
 from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, OutputOptions
@@ -214,8 +213,9 @@ class _Plan:
         self.names = options.names(card.sources)
         self.track = track
         self.title = PurePosixPath(track).name
-        folder = Path(absolute(reader.path)).parent.name or "root"
-        self.paths = options.paths(self.names, track=track, model=card.name, folder=folder)
+        self.paths = options.paths(
+            self.names, track=track, model=card.name, folder=folder_name(reader.path)
+        )
 
     def check_targets(self, store: OutputStore, overwrite: bool, previous: Manifest | None) -> None:
         """See that every file has a place, and replaces neither the song nor what is not ours.

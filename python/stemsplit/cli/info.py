@@ -96,7 +96,7 @@ def _plan(
     content: dict[str, Any],
 ) -> dict[str, Any]:
     """Say what would be written; raises `StemsplitError` where it could not be."""
-    from stemsplit.inputs import Song, name_songs, song_name
+    from stemsplit.inputs import Song, folder_name, name_songs, song_name
     from stemsplit.store import OutputStore
     from stemsplit.writer import needed_bytes
 
@@ -106,8 +106,8 @@ def _plan(
     song = Song(path, song_name(path), str(path))
     if output is not None:
         (song,) = name_songs([song], OutputStore(output))
-    track, folder = song.track, Path(facts["path"]).parent.name or "root"
-    files = outputs.paths(names, track=track, model=card.name, folder=folder)
+    track = song.track
+    files = outputs.paths(names, track=track, model=card.name, folder=folder_name(path))
     root = output or Path("OUTPUT")
     return {
         "model": card.name,
