@@ -119,6 +119,7 @@ def test_output_that_is_no_folder(failing, write_song, tmp_path, output):
         (["song.wav", "-o", "out", "--log", "missing/" + "a" * 300], 73),
         (["watch", "a" * 300, "-o", "out", "--once"], 66),
         (["evaluate", "a" * 300], 66),
+        (["evaluate", ".", "--json", "a" * 300], 73),
     ],
 )
 def test_places_the_system_does_not_look_at(failing, write_song, arguments, code):
@@ -153,6 +154,18 @@ def test_an_empty_argument_is_no_folder(failing, write_song, arguments):
     code, line = failing(*arguments)
     assert code == 2
     assert line.startswith("an argument is empty")
+
+
+def test_a_log_may_be_a_pipe(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("log")
+    kept_open = os.open("log", os.O_RDWR)  # as a reader that stays
+    try:
+        assert run(["missing.wav", "-o", "out", "--log", "log"]) == 66
+        assert b" error no such file: missing.wav" in os.read(kept_open, 4096)
+    finally:
+        os.close(kept_open)
+    assert "no such file" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("before", [["song.wav", "-o", "out"], ["--loud"]])

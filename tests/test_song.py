@@ -221,6 +221,9 @@ def test_stems_of_another_song_stay(run, write_song, tmp_path):
     other = write_song("b/song.wav", seconds=0.2)
     with pytest.raises(OutputError, match="did not make for this song"):
         run(other, track="song", overwrite=False)
+    run(other, track="song", overwrite=False, format="flac")
+    with pytest.raises(OutputError, match="did not make for this song"):
+        run(other, track="song", overwrite=False)
     assert {path: path.read_bytes() for path in (tmp_path / "out").glob("*.wav")} == before
     run(other, track="song")
 
@@ -248,6 +251,10 @@ def test_a_stem_that_was_changed_stays(run, write_song, tmp_path):
         run(song, overwrite=False)
     assert (tmp_path / "out/bass.wav").read_bytes() == b"what I made of it"
     run(song)
+    run(song, format="flac")
+    (tmp_path / "out/bass.wav").write_bytes(b"of an earlier run")
+    with pytest.raises(OutputError, match="got a stem that was changed since"):
+        run(song, overwrite=False)
 
 
 def test_a_song_among_its_own_stems(run, write_song, tmp_path):

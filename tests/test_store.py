@@ -193,6 +193,26 @@ def test_a_set_that_cannot_be_completed_leaves_the_earlier_one(
     assert not list(store.state.glob("*.part"))
 
 
+def test_an_earlier_stem_is_kept_until_it_can_be_put_back(tmp_path, monkeypatch):
+    """One stem is in use, and then the one that was replaced before it as well."""
+    store, earlier = written_before(tmp_path / "out")
+    rename = Path.replace
+
+    def replace(path, target):
+        if target.name == "drums.wav" or path.name == "vocals.wav":
+            raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="in use"), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    assert [path.read_text() for path in store.state.rglob("vocals*.earlier")] == ["VOCALS"]
+    monkeypatch.undo()
+    OutputStore(store.root).recover()
+    assert contents(store.root) == {f"{name}.wav": name for name in STEMS}
+    assert contents(store.root) != earlier
+
+
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("renames", range(11))
 def test_a_kill_while_it_is_taken_back_leaves_one_whole_set(tmp_path, monkeypatch, renames, links):

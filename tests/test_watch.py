@@ -284,17 +284,21 @@ def test_a_file_in_the_way_is_told_of_once(folder, write_song, tmp_path, monkeyp
     looked = []
 
     def looks(watched):
-        for _ in range(8):
+        for look in range(16):
             looked.append(watched)
+            if look == 8:
+                (tmp_path / "out/a/bass.wav").rename(tmp_path / "out/a/mine.wav")
             yield watched.ready()
             time.sleep(0.06)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stemsplit.watch.looks", looks)
     assert run(line) == 130
-    assert len(looked) == 8
-    assert capfd.readouterr().err.count("a stem that was changed since") == 1
-    assert (tmp_path / "out/a/bass.wav").read_text() == "mine"
+    assert len(looked) == 16
+    err = capfd.readouterr().err
+    assert err.count("a stem that was changed since") == 1
+    assert err.count("a.wav: vocals, drums, bass, other in") == 1  # once it was moved
+    assert (tmp_path / "out/a/mine.wav").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

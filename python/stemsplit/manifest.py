@@ -72,6 +72,8 @@ class Manifest:
         Bytes of each path.
     owned:
         Paths of this and earlier runs, which a later run may replace.
+    earlier:
+        Bytes of those of earlier runs.
     moves:
         Path of each file by its temporary name, for a run that has to finish the renaming.
     result:
@@ -86,6 +88,7 @@ class Manifest:
     outputs: dict[str, str]
     sizes: dict[str, int]
     owned: tuple[str, ...] = ()
+    earlier: dict[str, int] = field(default_factory=dict)
     moves: dict[str, str] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     version: str = ""
@@ -108,7 +111,7 @@ class Manifest:
 
     def holds(self, path: str, root: Path) -> bool:
         """Tell whether a file below a folder is one of its own, as large as it was written."""
-        known = self.sizes.get(path)
+        known = {**self.earlier, **self.sizes}.get(path)  # older records tell of the last run alone
         return path in self.owned and (known is None or (root / path).stat().st_size == known)
 
     def matches(self, settings: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class LastingFailure(Failure):
-    """One that no waiting mends, such as a file in the way, which its owner has to move."""
+    """One that stays until somebody moves the file in the way."""
 
 
 @dataclass(frozen=True)

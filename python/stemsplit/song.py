@@ -182,8 +182,9 @@ def separate_file(
             )
             soft = separator.card.soft if soft is None else soft
             settings = song_settings(separator.card, soft, options, separator.shifts)
-            owned = previous.owned if previous else ()
-            work.commit(*_record(plan, written, identity, settings, result, owned))
+            if previous is not None and not previous.is_of(source):
+                previous = None  # another song's, whose files stay its own
+            work.commit(*_record(plan, written, identity, settings, result, previous))
             return result
 
 
@@ -309,7 +310,7 @@ def _record(
     identity: Fingerprint,
     settings: dict[str, Any],
     result: FileResult,
-    owned: Sequence[str],
+    previous: Manifest | None,
 ) -> tuple[dict[Path, PurePosixPath], Manifest]:
     """Give the arguments of `Work.commit`."""
     targets = {written.files[name]: plan.paths[name] for name in plan.names}
@@ -321,6 +322,8 @@ def _record(
         "gain_db": result.gain_db,
         "clipped": result.clipped,
     }
+    owned = previous.owned if previous else ()
+    earlier = {**previous.earlier, **previous.sizes} if previous else {}
     manifest = Manifest(
         track=plan.track,
         input=identity,
@@ -328,6 +331,7 @@ def _record(
         outputs=outputs,
         sizes={target.as_posix(): path.stat().st_size for path, target in targets.items()},
         owned=tuple(sorted({*owned, *outputs.values()})),
+        earlier={path: size for path, size in earlier.items() if path not in outputs.values()},
         result=facts,
     )
     return targets, manifest

@@ -40,6 +40,7 @@ class OutputStore:
         self.root = root
         self.state = root / STATE_FOLDER
         self._made: list[Path] = []
+        self._needed: set[Path] = set()
         self._guard = threading.Lock()
 
     def manifest(self, track: str) -> Manifest | None:
@@ -166,28 +167,39 @@ class OutputStore:
             (folder / _STAGED).replace(self._manifest_path(manifest.track))
             sync_folder(self.state)
         except OSError:
-            self._take_back(targets)
+            if not self._take_back(targets):
+                self._needed.add(folder)
             raise
 
-    def _take_back(self, targets: Mapping[Path, Path]) -> None:
+    def _take_back(self, targets: Mapping[Path, Path]) -> bool:
         """Undo the moves of a set that cannot be completed: what was there before is there again.
 
-        Should this be cut short, the next `publish` finds each file where a kill might have left
-        it.
+        Should this be cut short, or be impossible for now, the next `publish` finds each file where
+        a kill might have left it. Tells whether all is as it was.
         """
+        undone = True
         for path, target in targets.items():
-            if not path.exists():
-                with contextlib.suppress(OSError):
+            try:
+                if not path.exists():
                     target.replace(path)
-            if os.path.lexists(_kept(path)):
-                with contextlib.suppress(OSError):
+                if os.path.lexists(_kept(path)):
                     _kept(path).replace(target)
+            except FileNotFoundError:  # its folder is gone, and what was in it
+                pass
+            except OSError:
+                undone = False
             _remove_folders(_between(self.root, target.parent))
+        return undone
 
     def _recover(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # a place that is gone: then the song is not done
             self.publish(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        self.discard(folder)
+
+    def discard(self, folder: Path) -> None:
+        """Remove a song's folder, unless the only copy of an earlier stem is in it."""
+        if folder not in self._needed:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _manifest_path(self, track: str) -> Path:
         return self.state / f"{_key(track)}.json"
@@ -226,7 +238,7 @@ class Work:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.store.discard(self.folder)
         self._lock.release()
         self.store.tidy()
 

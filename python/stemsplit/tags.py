@@ -146,7 +146,9 @@ def _tags_of(tagged: Any) -> Tags:
         total = lowered.get(name.removesuffix("number") + "total")
         if total and name in fields and "/" not in fields[name][0]:
             fields[name] = [f"{fields[name][0]}/{total[0]}"]
-    covers = [*_vorbis_covers(tagged, lowered), *_asf_covers(lowered), *_ape_covers(lowered)]
+    covers = [*_vorbis_covers(tagged, lowered), *_ape_covers(lowered)]
+    with suppress(IndexError, StopIteration, UnicodeDecodeError):  # a damaged picture
+        covers += _asf_covers(lowered)
     return Tags(fields, _cover(covers))
 
 

@@ -259,7 +259,11 @@ def _json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         return
     if is_folder(path):
         raise OutputError(f"cannot write {path}", got="a folder", wanted="the name of a file")
-    if holds_data(path):
+    try:
+        data = holds_data(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}", got=error.strerror) from error
+    if data:
         raise OutputError(f"cannot write {path}", got="a file that is no JSON", wanted="another")
     with replaced(path) as temporary:
         temporary.touch()

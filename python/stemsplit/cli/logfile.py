@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def append(log: Path, level: str, text: str) -> None:
 def holds_data(path: Path) -> bool:
     """Tell whether a file is there and holds no text, as songs and stems do; raises `OSError`."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a terminal waits for what it is told
+            return False
         with path.open("rb") as file:
             return b"\0" in file.read(_HEAD_BYTES)
     except FileNotFoundError:

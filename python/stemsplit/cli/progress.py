@@ -88,8 +88,8 @@ class Display:
         """Say how many songs there are."""
         self._songs = songs
 
-    def show(self, event: Event) -> None:
-        """Show what happened to a song."""
+    def show(self, event: Event, *, silent: bool = False) -> None:
+        """Show what happened to a song; a silent end takes its bar away, and no more."""
         if isinstance(event, SongStarted):
             name = _short(event.song.shown)
             self._tasks[event.number] = self._bars.add_task(escape(_printable(name)), total=None)
@@ -105,6 +105,8 @@ class Display:
             task = self._tasks.pop(event.number, None)
             if task is not None:
                 self._bars.remove_task(task)
+            if silent:
+                return
             self._ended(event.report)
             if event.traceback is not None:
                 self._write_log("error", event.traceback)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stemsplit.cli.progress import Display
     from stemsplit.events import Event
     from stemsplit.inputs import Song
-    from stemsplit.report import BatchReport
+    from stemsplit.report import BatchReport, SongReport
     from stemsplit.watch import FolderWatch
 
 _RETRY_SECONDS = 60.0
@@ -79,7 +79,7 @@ def watch(
             _check(folder, output, settle)
             settings = work.settings(output, files, skip_existing=True, report=report)
             freed = FreedMemory()
-            batch = Batch(settings, lambda event: _show(event, display, freed))
+            batch = Batch(settings, _Shown(display, freed))
             with _sigterm_kept():
                 tune_process(nice=work.nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
@@ -143,9 +143,7 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
         if result.status == FAILED and result.error is not None:
             if _is_gone(song.path):
                 watched.again(song, 0)
-            elif result.error.exit_code in _RETRIED and not isinstance(
-                result.error, LastingFailure
-            ):
+            elif result.error.exit_code in _RETRIED:
                 watched.again(song, _RETRY_SECONDS)
 
 
@@ -156,11 +154,27 @@ def _is_gone(path: Path) -> bool:
         return False
 
 
-def _show(event: Event, display: Display, freed: FreedMemory) -> None:
-    """Show what happens; that all of yesterday's songs are done needs no line each."""
-    if not (isinstance(event, SongEnded) and event.report.status == SKIPPED):
-        display.show(event)
-    freed.after(event)
+class _Shown:
+    """Shows what happens: yesterday's songs need no line each, a file in the way but one."""
+
+    def __init__(self, display: Display, freed: FreedMemory) -> None:
+        self._display = display
+        self._freed = freed
+        self._told: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        self._display.show(event, silent=isinstance(event, SongEnded) and self._known(event.report))
+        self._freed.after(event)
+
+    def _known(self, report: SongReport) -> bool:
+        if report.status == SKIPPED:
+            return True
+        if not isinstance(report.error, LastingFailure):
+            self._told.pop(report.input, None)
+            return False
+        before = self._told.get(report.input)
+        self._told[report.input] = report.error.message
+        return before == report.error.message
 
 
 @contextmanager
