@@ -193,6 +193,22 @@ def test_a_set_that_cannot_be_completed_leaves_the_earlier_one(
     assert not list(store.state.glob("*.part"))
 
 
+def test_an_earlier_stem_goes_back_though_the_new_one_is_gone(tmp_path, monkeypatch):
+    store, earlier = written_before(tmp_path / "out")
+    rename = Path.replace
+
+    def replace(path, target):
+        if target.name == "drums.wav" and path.suffix == ".tmp":
+            (store.root / "song/vocals.wav").unlink()  # which has just come there
+            raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="in use"), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    assert contents(store.root) == earlier
+
+
 def test_an_earlier_stem_is_kept_until_it_can_be_put_back(tmp_path, monkeypatch):
     """One stem is in use, and then the one that was replaced before it as well."""
     store, earlier = written_before(tmp_path / "out")

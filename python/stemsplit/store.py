@@ -179,15 +179,10 @@ class OutputStore:
         """
         undone = True
         for path, target in targets.items():
-            try:
-                if not path.exists():
-                    target.replace(path)
-                if os.path.lexists(_kept(path)):
-                    _kept(path).replace(target)
-            except FileNotFoundError:  # its folder is gone, and what was in it
-                pass
-            except OSError:
-                undone = False
+            back = path.exists() or _moved(target, path)
+            if back and os.path.lexists(_kept(path)):
+                back = _moved(_kept(path), target)
+            undone &= back
             _remove_folders(_between(self.root, target.parent))
         return undone
 
@@ -341,6 +336,17 @@ def _keep(target: Path, kept: Path) -> None:
         os.link(target, kept, follow_symlinks=False)
     except (OSError, NotImplementedError):  # a file system without links
         target.replace(kept)
+
+
+def _moved(path: Path, place: Path) -> bool:
+    """Move a file; tell whether it is there now, or there is nothing left to move, or no place."""
+    try:
+        path.replace(place)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _existing(path: Path) -> Path:
