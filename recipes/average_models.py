@@ -54,7 +54,6 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
     network, card = averaged(arguments.earlier, arguments.later, arguments.share)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 
 

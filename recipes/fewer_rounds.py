@@ -53,7 +53,6 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
     network, card = shortened(arguments.card, arguments.rounds)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 
 

@@ -40,7 +40,6 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
     network, card = softened(arguments.card, arguments.by)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 
 

@@ -254,7 +254,7 @@ def test_without_watchfiles(once, monkeypatch):
     assert 'pip install "stemsplit[watch]"' in err
 
 
-def test_a_full_disk_is_tried_again(monkeypatch):
+def test_a_full_disk_is_tried_again(tmp_path):
     failed = watch_command.FAILED
     given = []
 
@@ -266,9 +266,10 @@ def test_a_full_disk_is_tried_again(monkeypatch):
         def __init__(self, **facts):
             self.__dict__.update(facts)
 
-    monkeypatch.setattr("pathlib.Path.exists", lambda path: path.name != "gone.wav")
     names = {"full.wav": 74, "gone.wav": 66, "bad.wav": 65}
-    songs = [Thing(path=watch_command.Path(name)) for name in names]
+    for name in ("full.wav", "bad.wav"):
+        (tmp_path / name).touch()
+    songs = [Thing(path=tmp_path / name) for name in names]
     results = [Thing(status=failed, error=Thing(exit_code=code)) for code in names.values()]
     watch_command._try_again(songs, Thing(songs=results), Watched())
     assert given == [("full.wav", 60.0), ("gone.wav", 0)]

@@ -191,14 +191,27 @@ def test_a_watch_that_the_system_breaks_off_is_begun_again(folder, tmp_path, mon
     assert len(calls) == 3
 
 
-def test_an_output_folder_that_cannot_be_looked_at_for_a_while(
-    folder, tmp_path, monkeypatch, capfd, write_song
-):
+@pytest.fixture
+def watched_to_its_end(folder, tmp_path, monkeypatch, capfd, write_song):
+    """Watch a folder with a song until Ctrl-C, trying again at once; give what is on stderr."""
     from stemsplit.cli import watch as watch_command
-    from stemsplit.store import OutputStore
 
     monkeypatch.setattr(watch_command, "_RETRY_SECONDS", 0.1)
     write_song("in/a.wav", 0.05)
+
+    def watched():
+        out = str(tmp_path / "out")
+        assert run(["watch", str(folder), "-o", out, "--settle", "0.1", "--no-config"]) == 130
+        return capfd.readouterr().err
+
+    return watched
+
+
+def test_an_output_folder_that_cannot_be_looked_at_for_a_while(
+    folder, monkeypatch, watched_to_its_end
+):
+    from stemsplit.store import OutputStore
+
     real, calls = OutputStore.recover, []
 
     def recover(store):
@@ -211,21 +224,15 @@ def test_an_output_folder_that_cannot_be_looked_at_for_a_while(
         real(store)
 
     monkeypatch.setattr(OutputStore, "recover", recover)
-    line = ["watch", str(folder), "-o", str(tmp_path / "out"), "--settle", "0.1", "--no-config"]
-    assert run(line) == 130
-    err = capfd.readouterr().err
+    err = watched_to_its_end()
     assert err.count("Permission denied") == 2
     assert err.count("a.wav: vocals, drums, bass, other in") == 1
 
 
 def test_stems_whose_folder_is_away_are_made_when_it_is_back(
-    folder, tmp_path, monkeypatch, capfd, write_song
+    folder, monkeypatch, watched_to_its_end
 ):
     """Tried again, though the song did not change; and then once."""
-    from stemsplit.cli import watch as watch_command
-
-    monkeypatch.setattr(watch_command, "_RETRY_SECONDS", 0.1)
-    write_song("in/a.wav", 0.05)
     real, calls = song_module.separate_file, []
 
     def away(*args, **kwargs):
@@ -239,8 +246,6 @@ def test_stems_whose_folder_is_away_are_made_when_it_is_back(
         return result
 
     monkeypatch.setattr(song_module, "separate_file", away)
-    line = ["watch", str(folder), "-o", str(tmp_path / "out"), "--settle", "0.1", "--no-config"]
-    assert run(line) == 130
-    err = capfd.readouterr().err
+    err = watched_to_its_end()
     assert err.count("Host is down") == 2
     assert err.count("a.wav: vocals, drums, bass, other in") == 1

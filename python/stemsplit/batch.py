@@ -28,13 +28,13 @@ from stemsplit.report import (
 )
 from stemsplit.separate_options import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
 
-__all__ = ["DEFAULT_TEMPLATE", "SEGMENT_SECONDS", "Batch", "SeparateOptions"]
-
 if TYPE_CHECKING:
     from stemsplit.infer import Predictor
     from stemsplit.inputs import Song
     from stemsplit.manifest import Manifest
     from stemsplit.separate import Progress, Separator
+
+__all__ = ["DEFAULT_TEMPLATE", "SEGMENT_SECONDS", "Batch", "SeparateOptions"]
 
 _INTERRUPTED = 130
 # A signal that comes a moment before Python waits is seen only when that wait ends.
@@ -264,21 +264,17 @@ class Batch:
 
     def _check_memory(self, memory: MemoryLimit, predictor: Predictor) -> None:
         """See that there is room for a mono song; where not, say what a stereo one needs."""
-        for channels in (1, 2):
-            try:
-                memory.segment_seconds(
-                    predictor,
-                    self._card.sample_rate,
-                    channels,
-                    self.options.segment_seconds,
-                    soft=self.options.soft,
-                    shifts=self.options.shifts,
-                )
-            except UsageError:
-                if channels == 2:
-                    raise
-            else:
-                return
+        wanted, soft, shifts = self.options.segment_seconds, self.options.soft, self.options.shifts
+
+        def check(channels: int) -> None:
+            rate = self._card.sample_rate
+            memory.segment_seconds(predictor, rate, channels, wanted, soft=soft, shifts=shifts)
+
+        try:
+            check(1)
+        except UsageError:
+            check(2)  # which needs more, and says how much
+            raise
 
     def _work(self, todo: Sequence[tuple[int, Song]], reports: dict[int, SongReport]) -> None:
         self._cancelled.clear()

@@ -75,6 +75,17 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_gone(path: Path) -> bool:
+    """Tell whether there is no such file; one that cannot be looked at may come back."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
     return os.path.abspath(path)  # noqa: PTH100

@@ -75,9 +75,8 @@ def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
     """Give each song a name of its own among them all, and among those the folder has already.
 
     A song keeps the name under which it was done before, from the same place or another where it
-    is no longer. Where two songs of one name meet, the
-    later gets its folder's name in brackets, or its file's ending too, or a few digits that its
-    path gives.
+    is no longer. Where two songs of one name meet, the later gets its folder's name in brackets, or
+    its file's ending too, or a few digits that its path gives.
     """
     taken: set[str] = set()
     named = []
@@ -90,6 +89,8 @@ def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
 
 def _own_name(song: Song, store: OutputStore, taken: set[str]) -> str | None:
     """Give the name under which a song was done before from the same place."""
+    if song.shown == STDIN:  # which has none, and would be read for its digits
+        return None
     for candidate in islice(_candidates(song), _NAMES_TRIED):
         done = store.manifest(candidate)
         own = done is not None and done.input.path == absolute(song.path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stemsplit.errors import InputError, MissingExtraError
-from stemsplit.files import is_folder
+from stemsplit.files import is_folder, is_gone
 
 if TYPE_CHECKING:
     from stemsplit.inputs import Song
@@ -81,7 +81,7 @@ class FolderWatch:
         seen = {song.path: (song, identity) for song in found if (identity := _seen(song.path))}
         # What is gone is forgotten, so that a folder that songs pass through costs no memory.
         known = {*self._since, *self._given}
-        gone = {path for path in known if path not in seen and _is_gone(path)}
+        gone = {path for path in known if path not in seen and is_gone(path)}
         self._since = {path: since for path, since in self._since.items() if path not in gone}
         self._given = {path: given for path, given in self._given.items() if path not in gone}
         ready = [song for song, identity in seen.values() if self._is_ready(song.path, identity)]
@@ -159,17 +159,6 @@ def looks(watch: FolderWatch) -> Iterator[Sequence[Song]]:
                 got=error.strerror or error,
                 remedy="set WATCHFILES_FORCE_POLLING=1 if the system can watch no more folders",
             ) from error
-
-
-def _is_gone(path: Path) -> bool:
-    """Tell whether there is no such file; one that cannot be looked at may come back."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _seen(path: Path) -> Seen | None:

@@ -48,6 +48,6 @@ def _ended(command: Callable[[], int]) -> int:
         return command()
     except SystemExit as end:  # what SIGTERM becomes
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception:
+    except Exception:  # the host waits for the code, and must not wait for ever
         traceback.print_exc()
         return StemsplitError.exit_code

@@ -49,7 +49,7 @@ def exit_code_of(command: Callable[[], object], log: Path | None = None) -> int:
         result = command()
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # the last net: nobody is served by a traceback
         line, code = _explained(error)
         print_error_line(line)
         if log is not None:

@@ -19,7 +19,7 @@ from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
 from stemsplit.events import SongEnded
-from stemsplit.files import is_folder
+from stemsplit.files import is_folder, is_gone
 from stemsplit.report import FAILED, SKIPPED, LastingFailure
 
 if TYPE_CHECKING:
@@ -141,17 +141,10 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
     """Keep in mind what failed for a reason that may pass without a change of the song."""
     for song, result in zip(songs, done.songs, strict=True):
         if result.status == FAILED and result.error is not None:
-            if _is_gone(song.path):
+            if is_gone(song.path):
                 watched.again(song, 0)
             elif result.error.exit_code in _RETRIED:
                 watched.again(song, _RETRY_SECONDS)
-
-
-def _is_gone(path: Path) -> bool:
-    try:
-        return not path.exists()
-    except OSError:  # it cannot be looked at, which may pass
-        return False
 
 
 class _Shown:
