@@ -134,8 +134,7 @@ def separate_file(
                 shifts=separator.shifts,
             )
         plan = _Plan(reader, options, separator, track)
-        previous = store.manifest(track)
-        plan.check_targets(store, overwrite, previous)
+        plan.check_targets(store, overwrite, _made_before(store, track, source))
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
@@ -146,7 +145,7 @@ def separate_file(
             SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
         ):
             # Now that no other run can put its stems there; one may have until now.
-            previous = store.manifest(track)
+            previous = _made_before(store, track, source)
             plan.check_targets(store, overwrite, previous)
             mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
             stems = separator.separate_blocks(
@@ -182,10 +181,14 @@ def separate_file(
             )
             soft = separator.card.soft if soft is None else soft
             settings = song_settings(separator.card, soft, options, separator.shifts)
-            if previous is not None and not previous.is_of(source):
-                previous = None  # another song's, whose files stay its own
             work.commit(*_record(plan, written, identity, settings, result, previous))
             return result
+
+
+def _made_before(store: OutputStore, track: str, source: Path) -> Manifest | None:
+    """Give the record of what was made of a song; not that of another one by the same name."""
+    manifest = store.manifest(track)
+    return manifest if manifest is not None and manifest.is_of(source) else None
 
 
 def _write_all(stems: Iterator[Audio], mixer: _Mixer, writer: SongWriter, watch: Stopwatch) -> int:
@@ -223,8 +226,6 @@ class _Plan:
 
         Ours is what an earlier run made of this song, and nobody has changed since.
         """
-        if previous is not None and not previous.is_of(self._reader.path):
-            previous = None  # another song's, by the same name
         for path in dict.fromkeys(self.paths.values()):
             target = store.root / path
             store.check_target(target)
