@@ -17,6 +17,7 @@ from stemsplit.estimate_error import EstimateError
 from stemsplit.level import hearing_gains
 from stemsplit.material import StoredTrack, read_stems
 from stemsplit.remix import Example, Remixer, RemixSettings
+from stemsplit.teacher import Teacher
 from stemsplit.training import Validation
 from stemsplit.unet import BandUNet, UNetSize
 
@@ -44,6 +45,8 @@ class BandSettings:
         Whether the logarithmic error is that of the estimates' samples instead of the bands.
     stem_weights:
         How much the error of each stem counts, in the order of `SOURCES`.
+    teacher_share:
+        Where there is a teacher, its share in what is learnt: the rest is the true stems'.
     sample_rate, n_fft, hop_length:
         The spectrogram.
     magnitude_power:
@@ -57,6 +60,7 @@ class BandSettings:
     ratio_weight: float = 0.1
     waveform: bool = False
     stem_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    teacher_share: float = 0.5
     sample_rate: int = 44100
     n_fft: int = 4096
     hop_length: int = 1024
@@ -78,6 +82,8 @@ class BandSettings:
             raise UsageError(
                 "bad stem_weights", got=list(self.stem_weights), wanted="four numbers, 0 or more"
             )
+        if not 0 <= self.teacher_share <= 1:
+            raise UsageError("bad teacher_share", got=self.teacher_share, wanted="0 to 1")
 
     @property
     def stft(self) -> StftSettings:
@@ -112,8 +118,10 @@ class BandTask:
         *,
         seed: int,
         remix: RemixSettings | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.settings = settings
+        self._teacher = teacher
         self._bands = settings.bands
         self._estimates = EstimateError(self._bands, settings.stft)
         self._valid = valid
@@ -144,19 +152,42 @@ class BandTask:
         Two parts: the error's magnitude summed over bands and frames, as a share of the
         mixture's; and the logarithm of the error's energy over the stem's, each with a floor of
         one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
-        made of, which lets quiet stems count as much as loud ones.
+        made of, which lets quiet stems count as much as loud ones. With a teacher the stems are
+        those that lie between the true ones and its estimates.
         """
-        features, energy, product, mixture, counts = batch[:5]
+        features, energy, product, mixture, counts, *samples = batch
+        if self._teacher:
+            heard = self._teacher.masks(features)
+            energy, product = self._between(heard, energy, product, mixture)
+            samples = self._between_samples(heard, *samples) if samples else []
         masks = cast(BandUNet, network).masks(features)
         error = (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
         magnitude = (error.add(_LOUDNESS).sqrt().sum((2, 3, 4)) * counts).sum(1)
         share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
         if self.settings.waveform:
-            ratio = self._ratio_of_samples(masks, *batch[5:])
+            ratio = self._ratio_of_samples(masks, *samples)
         else:
             floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
             ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
         return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
+
+    def _between(
+        self, heard: Tensor, energy: Tensor, product: Tensor, mixture: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give energies and products of the stems between the true ones and those of masks."""
+        share = self.settings.teacher_share
+        cut = heard * mixture[:, None]
+        crossed = (1 - share) ** 2 * energy + 2 * share * (1 - share) * heard * product
+        return crossed + share**2 * heard * cut, product + share * (cut - product)
+
+    def _between_samples(self, heard: Tensor, spectra: Tensor, stems: Tensor) -> list[Tensor]:
+        """Give the spectra, and the stems between the true ones and those of masks."""
+        moves = [
+            self._estimates.errors(*(part.cpu().numpy() for part in one))
+            for one in zip(heard, spectra, stems, strict=True)
+        ]
+        move = torch.from_numpy(np.stack(moves)).to(stems.device)
+        return [spectra, stems + self.settings.teacher_share * move]
 
     def _ratio_of_samples(self, masks: Tensor, spectra: Tensor, stems: Tensor) -> Tensor:
         """Give the error's energy over the stem's, of the estimates' samples: (batch, stems)."""

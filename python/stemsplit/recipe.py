@@ -253,6 +253,7 @@ def training_of(
     device: torch.device | None = None,
     resume: bool = False,
     start: Path | None = None,
+    teacher: Path | None = None,
     team: Team | None = None,
 ) -> Training:
     """Set a recipe's training up.
@@ -260,27 +261,34 @@ def training_of(
     Raises
     ------
     UsageError
-        Bad settings; a resumed training with other ones.
+        Bad settings; a resumed training with other ones; a teacher that does not fit.
     InputError, OutputError
         See `stemsplit.training.Training`; tracks of another sample rate.
+    ModelError
+        A teacher that is damaged, or that nobody has accepted.
     """
     from stemsplit.band_task import BandSettings, BandTask
     from stemsplit.loop_settings import LoopSettings
     from stemsplit.paper_task import PaperSettings, PaperTask
     from stemsplit.remix import RemixSettings
+    from stemsplit.teacher import Teacher
     from stemsplit.training import Task, Training
 
     loop = settings_from(LoopSettings, recipe.training, "[training]")
     remix = settings_from(RemixSettings, recipe.remix, "[remix]")
     task: Task
+    guide: Teacher | None = None
     if recipe.architecture == "paper":
+        if teacher:
+            raise UsageError("the paper's network learns from no teacher", got=teacher)
         paper = settings_from(PaperSettings, recipe.network, "[network]")
         _check_rates([*tracks, *valid], paper.sample_rate)
         task = PaperTask(paper, tracks, valid, seed=loop.seed, remix=remix)
     else:
         band = settings_from(BandSettings, recipe.network, "[network]")
         _check_rates([*tracks, *valid], band.sample_rate)
-        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix)
+        guide = Teacher(teacher, band) if teacher else None
+        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix, teacher=guide)
     facts = {
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),
@@ -288,12 +296,16 @@ def training_of(
         "start": start.name if start else None,
         "songs": {"training": _digest(tracks), "validation": _digest(valid)},
     }
+    if guide:
+        facts["teacher"] = {"name": guide.card.name, "sha256": guide.card.sha256}
     training = Training(
         task, folder, loop, device=device, resume=resume, start=start, facts=facts, team=team
     )
     known = resume and (folder / provenance.FILE).exists()
     if training.team.rank == 0 and not known:
         earlier = provenance.learnt_by(start) if start else []
+        if guide:
+            earlier = provenance.joined(earlier, guide.card.data)
         provenance.write(folder, provenance.joined(_entries(recipe), earlier))
     return training
 

@@ -66,6 +66,10 @@ def train(
         Path | None,
         typer.Option("--start", help="Begin with the weights of a run's folder or a model's card."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", metavar="MODEL", help="Learn from a model's answers as well."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
@@ -83,6 +87,7 @@ def train(
     """
     from stemsplit.cards import check_name
     from stemsplit.errors import UsageError
+    from stemsplit.models import find_card
     from stemsplit.recipe import DataSource, Recipe, changed, export, read_recipe, training_of
 
     check_name(name)
@@ -93,6 +98,7 @@ def train(
     chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes or [])
     added = tuple(DataSource(str(folder)) for folder in data or [])
     chosen = dataclasses.replace(chosen, data=chosen.data + added)
+    guide = find_card(teacher) if teacher else None
     tune_process()
     import torch
     from rich.console import Console
@@ -113,7 +119,15 @@ def train(
         folder = store or output / "store"
         tracks, held_out = _stored(chosen, valid or [], folder, console, team)
         training = training_of(
-            chosen, tracks, held_out, output, device=target, resume=resume, start=start, team=team
+            chosen,
+            tracks,
+            held_out,
+            output,
+            device=target,
+            resume=resume,
+            start=start,
+            teacher=guide,
+            team=team,
         )
         network = _trained(training, output, console, plot=plot)
         if team.rank == 0:
