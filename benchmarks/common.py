@@ -9,13 +9,12 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
-
-from transforms import cpu_name
 
 SAMPLE_RATE = 44100
 HERE = Path(__file__).parent
@@ -34,11 +33,15 @@ def run(command: list[str], prefix: list[str]) -> Run:
     """Run a command under `launch.py`, and that under a prefix such as ``taskset -c 0,1``.
 
     The time is the command's own, without the prefix's. A command that fails ends the benchmark.
+    Every contender finds the environment as a shell would have it: no configuration of stemsplit,
+    and threads that wait as their libraries choose.
     """
+    ours = ("STEMSPLIT_", "OMP_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         launch = [*prefix, sys.executable, str(HERE / "launch.py"), str(result), *command]
-        done = subprocess.run(launch, capture_output=True, text=True)
+        done = subprocess.run(launch, capture_output=True, text=True, env=environment)
         facts = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     if done.returncode or facts.get("exit_code") != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
@@ -64,8 +67,18 @@ def write_song(path: Path, seconds: int, pairs: int = 1) -> None:
             file.write(np.tile(0.6 * (middle + sides + 0.15 * drums), (pairs, 1)).T)
 
 
+def cpu_name() -> str:
+    """Give the processor's name, as the system has it."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
-    """Give the CPU, what it can, and versions of Python and of the packages that are there."""
+    """Give the day, the CPU, what it can, and versions of Python and of the packages there are."""
     versions = {}
     for package in packages:
         try:
@@ -73,6 +86,7 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
+        "day": time.strftime("%Y-%m-%d"),
         "cpu": cpu_name(),
         "instructions": instructions(),
         "cpus": os.cpu_count(),
@@ -86,7 +100,8 @@ def machine_line(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     known = ", ".join(report.get("instructions", []))
     cpus = f"{report['cpus']} CPUs" + (f" with {known}" if known else "")
-    return f"{report['cpu']}, {cpus}; Python {report['python']}, {versions}."
+    day = f"{report['day']}: " if "day" in report else ""
+    return f"{day}{report['cpu']}, {cpus}; Python {report['python']}, {versions}."
 
 
 def instructions() -> list[str]:

@@ -170,6 +170,7 @@ def table(report: dict[str, Any]) -> list[str]:
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Give what all rows have in common, and the figures depend on."""
     return {
+        "valid": arguments.valid.name,
         "base": [folder.name for folder in arguments.base],
         "weight": arguments.weight,
         "steps": arguments.steps,

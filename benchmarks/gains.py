@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from common import machine, machine_line, markdown, publish
+from common import SAMPLE_RATE, machine, machine_line, markdown, publish
 from stemsplit import Separator, dsp, metrics
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.level import AS_IT_IS
 
-SAMPLE_RATE = 44100
 N_FFT, HOP_LENGTH = 4096, 1024
 Way = Callable[[np.ndarray], np.ndarray]
 
@@ -112,6 +111,8 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {way: {s: [] for s in SOURCES} for way in ways}
     for track in find_tracks(root):
         audio = read_track(track)
+        if (len(audio.mixture), audio.sample_rate) != (2, SAMPLE_RATE):
+            raise SystemExit(f"{track.name}: wanted stereo at {SAMPLE_RATE} Hz")
         for way, separate in ways.items():
             estimates = separate(audio.mixture)
             for index, source in enumerate(SOURCES):

@@ -1,7 +1,8 @@
-"""Run every benchmark in turn, each in its own process; `make bench` calls this."""
+"""Run the benchmarks that need no songs with stems, each in its own process; see `make bench`."""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,14 @@ NAMES = ("transforms", "network", "command", "memory")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few minutes; only prints")
+    options = ["--quick"] if parser.parse_args().quick else []
     folder = Path(__file__).parent
     failed = []
     for name in NAMES:
         print(f"\n{name}", flush=True)
-        done = subprocess.run([sys.executable, str(folder / f"{name}.py"), *sys.argv[1:]])
+        done = subprocess.run([sys.executable, str(folder / f"{name}.py"), *options])
         if done.returncode:
             failed.append(name)
     if failed:

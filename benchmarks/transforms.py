@@ -3,17 +3,17 @@
 Two comparisons: 180 s of stereo with the allocator untouched, where most packages spend their time
 on page faults and ours writes into outputs it already has (and, apart, into new ones), and blocks
 of 10 s with cache and heap warm. Results are checked against each other first. Contenders take
-turns, round by round, and medians count. Writes JSON and a table of markdown; a run with fewer
-sizes or threads replaces what it measured and keeps the rest of the file.
+turns, round by round; a ratio is that of the medians over the rounds that both took part in. Writes
+JSON and a table of markdown; a run with fewer sizes or threads replaces what it measured and keeps
+what the same build of the core did on the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import hashlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,16 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from stemsplit import dsp
+from common import HERE, SAMPLE_RATE, machine, machine_line, markdown
+from stemsplit import _core, dsp
 from transforms_rivals import Rival, installed
 
 # Threads that spin after their turn would take the CPU from the next contender's; read when a rival
-# is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# is imported. Ours stay awake for a tenth of a millisecond, which here is no longer than a wake-up.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
-SAMPLE_RATE = 44100
 STEMS = 4
-HERE = Path(__file__).parent
+LEAST_ROUNDS = 5
+WARM_SECONDS = 60
+"""Up to so long all is measured with cache and heap warm."""
 OPERATIONS = ("stft", "istft", "masked")
 TITLES = {
     "stft": "stft",
@@ -134,10 +136,11 @@ def timed(call: Callable[[], Any]) -> float:
 def measure(
     contenders: list[Rival], operation: str, warm: int, rounds: int, budget: float
 ) -> dict[str, Any]:
-    """Milliseconds of each contender: medians of turns, at least 3, within `budget` s if possible.
+    """Milliseconds of each contender's turns, in order: at least 5, within `budget` s if possible.
 
     A slow package sits out later rounds when it has used up its share of the budget. With `warm`,
-    a turn is one call that is not timed, to bring its own data back into cache, and so many timed.
+    a turn is one call that is not timed, to bring its own data back into cache, and the median of
+    so many timed.
     """
     racing = [rival for rival in contenders if rival.inverts or operation == "stft"]
     times: dict[str, list[float]] = {rival.name: [] for rival in racing}
@@ -146,15 +149,13 @@ def measure(
         # Each round starts with another one, so that nobody always follows the same neighbour.
         shift = turn % len(racing)
         for rival in racing[shift:] + racing[:shift]:
-            if turn < 3 or sum(times[rival.name]) < share:
+            if turn < LEAST_ROUNDS or sum(times[rival.name]) * (warm or 1) < share:
                 call = getattr(rival, operation)
                 if warm:
                     call()
-                times[rival.name] += [timed(call) for _ in range(warm or 1)]
-    return {
-        name: {"ms": statistics.median(values), "rounds": len(values)}
-        for name, values in times.items()
-    }
+                turns = [timed(call) for _ in range(warm or 1)]
+                times[rival.name].append(round(statistics.median(turns), 4))
+    return times
 
 
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -172,13 +173,13 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             for threads in arguments.threads:
                 contenders = [
                     kind(n_fft, hop_length, length, threads)
-                    for kind in [*own_kinds(seconds, threads), *rivals]
+                    for kind in [*own_kinds(threads), *rivals]
                 ]
                 for contender in contenders:
                     contender.prepare(x, masks)
                 check(contenders, seconds)
                 for operation in arguments.operations:
-                    warm = 0 if seconds > 60 else 5
+                    warm = 0 if seconds > WARM_SECONDS else 5
                     measured = measure(
                         contenders, operation, warm, arguments.rounds, arguments.budget
                     )
@@ -188,38 +189,41 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                             "threads": threads, "operation": operation, "results": measured,
                         }
                     )  # fmt: skip
-                    fastest = ", ".join(f"{k} {v['ms']:.1f}" for k, v in measured.items())
-                    print(f"{seconds} s, {n_fft}, {threads}: {operation} ms: {fastest}", flush=True)
+                    medians = ", ".join(
+                        f"{name} {statistics.median(turns):.1f}" for name, turns in measured.items()
+                    )
+                    print(f"{seconds} s, {n_fft}, {threads}: {operation} ms: {medians}", flush=True)
     return records
 
 
-def own_kinds(seconds: int, threads: int) -> list[type[Stemsplit]]:
+def own_kinds(threads: int) -> list[type[Stemsplit]]:
     """Give our ways of one case."""
-    alone = [StemsplitAlone] if threads > 1 else []
-    return [Stemsplit, *alone, *([StemsplitFresh] if seconds > 60 else [])]
+    return [Stemsplit, *([StemsplitAlone] if threads == 2 else []), StemsplitFresh]
 
 
 def ratios(record: dict[str, Any]) -> dict[str, float | str]:
     """Ours against torch, the fastest other package, and ours on one thread."""
-    ms = {name: result["ms"] for name, result in record["results"].items()}
-    ours = ms.pop("stemsplit")
-    fresh = ms.pop("stemsplit, new outputs", None)
-    alone = ms.pop("stemsplit, 1 thread", None)
+    turns: dict[str, list[float]] = record["results"]
+
+    def ratio(rival: str, ours: str) -> float:
+        both = min(len(turns[rival]), len(turns[ours]))
+        return statistics.median(turns[rival][:both]) / statistics.median(turns[ours][:both])
+
+    reused, fresh, alone = "stemsplit", "stemsplit, new outputs", "stemsplit, 1 thread"
     found: dict[str, float | str] = {}
-    if alone:
-        found["second thread"] = alone / ours
-    if "torch" in ms:
-        torch = ms.pop("torch")
-        found["torch"] = torch / ours
-        if fresh:
-            found["fresh"] = torch / fresh
-    if ms:
-        best = min(ms, key=lambda name: ms[name])
-        found |= {"other": ms[best] / ours, "other name": best}
+    if alone in turns:
+        found["second thread"] = ratio(alone, reused)
+    if "torch" in turns:
+        found |= {"torch": ratio("torch", reused), "torch, fresh": ratio("torch", fresh)}
+    others = turns.keys() - {reused, fresh, alone, "torch"}
+    if others:
+        best = min(others, key=lambda name: statistics.median(turns[name]))
+        found |= {"other": ratio(best, reused), "other, fresh": ratio(best, fresh)}
+        found["other name"] = best
     return found
 
 
-def cell(ratio: float | str | None, bar: float) -> str:
+def cell(ratio: float | str | None, bar: float = 0) -> str:
     if not isinstance(ratio, float):
         return "–"
     return f"{ratio:.1f}" if ratio >= bar else f"**{ratio:.1f}** (bar {bar:g})"
@@ -227,89 +231,79 @@ def cell(ratio: float | str | None, bar: float) -> str:
 
 def table(report: dict[str, Any]) -> str:
     """Render the report as markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    days = sorted({record["day"] for record in report["records"]})
+    rounds = [len(turns) for record in report["records"] for turns in record["results"].values()]
     lines = [
         "# Transforms",
         "",
-        f"{report['cpu']}, {report['cpus']} CPUs, kernel {report['kernel']}; {versions}.",
-        f"Not installed: {', '.join(report['absent']) or 'none'}. Stereo float32 at 44.1 kHz,",
-        "medians of many turns, all of a row in one process. Ratios say how many times faster",
-        "stemsplit is; bold falls short of the bar. Made by `python benchmarks/transforms.py`.",
+        f"{machine_line(report)} Kernel {report['kernel']}.",
+        f"Measured on {', '.join(days)}. Not installed: {', '.join(report['absent']) or 'none'}.",
+        f"Stereo float32 at 44.1 kHz, medians of {min(rounds)} to {max(rounds)} turns, all of a",
+        "row in one process, whose threads sleep between calls (`OMP_WAIT_POLICY=PASSIVE`).",
+        "Ratios say how many times faster stemsplit is, over the turns that both took; bold falls",
+        "short of the bar. Outputs of ours are reused but where they are said to be new; those of",
+        "all others are new. Made by `python benchmarks/transforms.py`.",
     ]
     for seconds in sorted({record["seconds"] for record in report["records"]}, reverse=True):
         records = [record for record in report["records"] if record["seconds"] == seconds]
-        long = any("stemsplit, new outputs" in record["results"] for record in records)
-        note = "allocator untouched, outputs reused" if long else "cache and heap warm"
+        long = seconds > WARM_SECONDS
+        note = "allocator untouched" if long else "cache and heap warm"
         lines += ["", f"## {seconds} s, {note}", "", *ratio_rows(records, long), ""]
         lines += time_rows(records)
     return "\n".join(lines) + "\n"
 
 
 def ratio_rows(records: list[dict[str, Any]], long: bool) -> list[str]:
-    lines = [
-        "| | n_fft | threads | × torch | × torch, new outputs | × best other | second thread |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    if not long:
-        lines = [line.replace(" × torch, new outputs |", "") for line in lines[:1]] + [
-            "|---|---|---|---|---|---|"
-        ]
+    head = ["", "n_fft", "threads", "× torch", "× torch, new outputs", "× best other"]
+    head += ["× best other, new outputs", "second thread"]
+    rows = []
     for record in records:
         bars, found = BARS[record["operation"]], ratios(record)
         row = [TITLES[record["operation"]], str(record["n_fft"]), str(record["threads"])]
         row.append(cell(found.get("torch"), bars[0] if long else bars[2]))
-        if long:
-            row.append(cell(found.get("fresh"), bars[1]))
+        row.append(cell(found.get("torch, fresh"), bars[1] if long else 0))
         other = cell(found.get("other"), bars[3])
         row.append(f"{other} {found['other name']}" if "other name" in found else other)
+        row.append(cell(found.get("other, fresh")))
         row.append(cell(found.get("second thread"), 1.6))
-        lines.append(f"| {' | '.join(row)} |")
-    return lines
+        rows.append(row)
+    return markdown(head, rows)
 
 
 def time_rows(records: list[dict[str, Any]]) -> list[str]:
     names = sorted({n for record in records for n in record["results"]}, key=order)
-    lines = [f"| ms | n_fft | threads | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    rows = []
     for record in records:
         times = [record["results"].get(name) for name in names]
-        cells = [f"{found['ms']:.1f}" if found else "–" for found in times]
-        head = f"{TITLES[record['operation']]} | {record['n_fft']} | {record['threads']}"
-        lines.append(f"| {head} | {' | '.join(cells)} |")
-    return lines
+        cells = [f"{statistics.median(turns):.1f}" if turns else "–" for turns in times]
+        case = [TITLES[record["operation"]], str(record["n_fft"]), str(record["threads"])]
+        rows.append([*case, *cells])
+    return markdown(["ms", "n_fft", "threads", *names], rows)
 
 
 def order(name: str) -> tuple[bool, bool, str]:
     return (not name.startswith("stemsplit"), name != "torch", name)
 
 
-def cpu_name() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def report_of(records: list[dict[str, Any]], path: Path) -> dict[str, Any]:
-    """Join the new records with those an earlier run left in `path`."""
+def report_of(records: list[dict[str, Any]], path: Path | None = None) -> dict[str, Any]:
+    """Join the new records with those an earlier run left, if it fits."""
     here, absent = installed()
     packages = sorted({"stemsplit", "numpy", *(p for rival in here for p in rival.packages)})
     head = {
-        "cpu": cpu_name(),
-        "cpus": os.cpu_count(),
+        **machine(tuple(packages)),
         "kernel": dsp.kernel_name(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "python": platform.python_version(),
+        "core": hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()[:16],
         "absent": absent,
     }
+    day = head.pop("day")
+    records = [{"day": day, **record} for record in records]
 
     def key(record: dict[str, Any]) -> tuple[int, int, int, int]:
         place = OPERATIONS.index(record["operation"])
         return (-record["seconds"], place, record["n_fft"], record["threads"])
 
     merged = {key(record): record for record in records}
-    if path.exists():
+    if path and path.exists():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         if {name: earlier.get(name) for name in head} == head:
             for record in earlier["records"]:
@@ -319,7 +313,9 @@ def report_of(records: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one size, a few rounds, 20 and 5 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="one size, 5 rounds, 70 and 5 s; only prints"
+    )
     parser.add_argument("--n-fft", type=int, nargs="+", default=[1024, 2048, 4096])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=int, nargs="+", default=[180, 10])
@@ -331,8 +327,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, default=HERE / "transforms.md")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.n_fft, arguments.seconds = [2048], [20, 5]
-        arguments.rounds, arguments.budget = 5, 2
+        arguments.n_fft, arguments.seconds = [2048], [70, 5]
+        arguments.rounds, arguments.budget = LEAST_ROUNDS, 2
     return arguments
 
 
@@ -349,6 +345,9 @@ def run_apart(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = parse()
+    if arguments.quick:
+        print(table(report_of(run(arguments))), flush=True)
+        return
     if len(arguments.seconds) * len(arguments.n_fft) * len(arguments.threads) > 1:
         run_apart(arguments)
         return
