@@ -1,6 +1,7 @@
 """Writes docs/terminal.svg: a few commands, run for real in a terminal, and what they printed.
 
-python docs/record_terminal.py, from the repository's root, with stemsplit installed.
+.venv/bin/python docs/record_terminal.py, from the repository's root; it runs the `stemsplit` beside
+that Python.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,7 +33,8 @@ ROOT = Path(__file__).parent.parent
 def run(command: str, folder: Path) -> str:
     """Run a command in a terminal of its own; give what it printed, with its colours."""
     master, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "PATH": path}
     with subprocess.Popen(
         ["bash", "-c", command], cwd=folder, env=environment, stdout=slave, stderr=slave
     ):
@@ -46,6 +49,8 @@ def run(command: str, folder: Path) -> str:
                 break
             printed += data
     os.close(master)
+    if b"not found" in printed:
+        raise SystemExit(f"{command}: {printed.decode()}")
     return _settled(printed.decode())
 
 

@@ -93,5 +93,5 @@ def test_without_its_packages_nothing_is_begun(separate, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     code, songs, err = separate()
     assert (code, songs) == (69, [])
-    assert 'pip install "stemsplit[report]"' in err
+    assert 'pip install "jinja2>=3.1" "pillow>=10"' in err
     assert not (tmp_path / "out").exists()

@@ -88,7 +88,7 @@ def test_an_extension_that_is_missing(monkeypatch):
 def test_an_extra_that_is_missing_is_no_fault(monkeypatch):
     monkeypatch.setattr(version_module, "version", version_of_all_but("watchfiles"))
     check = checked()["watchfiles"]
-    assert (check.status, check.remedy) == ("note", 'pip install "stemsplit[watch]"')
+    assert (check.status, check.remedy) == ("note", 'pip install "watchfiles>=1"')
 
 
 def version_of_all_but(missing):

@@ -274,7 +274,7 @@ def test_bad_shapes():
 def test_a_missing_museval_says_what_to_install(monkeypatch):
     bsseval._museval_metrics.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r'pip install "stemsplit\[evaluate\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "museval>=0.4"'):
         bsseval.track_sdr(np.ones((4, 2, 9)), np.ones((4, 2, 9)), RATE)
 
 

@@ -183,5 +183,5 @@ def test_nothing_half_written(song, tmp_path):
 
 def test_without_its_packages(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(MissingExtraError, match=r'pip install "stemsplit\[report\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "jinja2>=3.1" "pillow>=10"'):
         check_page_extra()

@@ -201,5 +201,5 @@ def test_levels(tmp_path, stems, clip):
 
 def test_without_pyav_there_is_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "stemsplit\[av\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "av>=13"'):
         check_available()

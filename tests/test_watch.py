@@ -251,7 +251,7 @@ def test_without_watchfiles(once, monkeypatch):
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     code, _, err = once()
     assert code == 69
-    assert 'pip install "stemsplit[watch]"' in err
+    assert 'pip install "watchfiles>=1"' in err
 
 
 def test_a_full_disk_is_tried_again(tmp_path):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stemsplit import decode_av
 from stemsplit.decode import DecodeError, Decoder, SndfileDecoder
-from stemsplit.errors import AudioError, InputError, MissingExtraError
+from stemsplit.errors import AudioError, InputError, MissingExtraError, installing
 from stemsplit.outputs import Form
 
 Block = npt.NDArray[np.float32]
@@ -215,7 +215,7 @@ def _decoder(path: Path) -> Decoder:
     except MissingExtraError:
         if path.suffix.lower() in decode_av.SUFFIXES:
             raise
-        remedy += ', or let stemsplit try: pip install "stemsplit[av]"'
+        remedy += f", or let stemsplit try: {installing('av')}"
     raise AudioError(
         f"cannot read {path} as audio", got=reason, wanted=_FORMATS, remedy=remedy
     ) from reason

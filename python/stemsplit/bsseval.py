@@ -128,4 +128,4 @@ def _museval_metrics() -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise MissingExtraError("museval is not installed", remedy='pip install "stemsplit[evaluate]"')
+    raise MissingExtraError.of("cannot measure museval's SDR", "museval", "evaluate")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemsplit.decode import DecodeError, Frames
-from stemsplit.errors import MissingExtraError
+from stemsplit.errors import MissingExtraError, installing
 
 if TYPE_CHECKING:
     import av
@@ -60,7 +60,7 @@ class AvDecoder:
                 f"cannot read {path}",
                 got="no PyAV",
                 wanted="PyAV, which reads this format",
-                remedy='pip install "stemsplit[av]"',
+                remedy=installing("av"),
             ) from None
         # A file object, as a name could be a URL or a pattern to FFmpeg.
         self._source = _Source(path)

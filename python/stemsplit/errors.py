@@ -128,7 +128,25 @@ class MissingExtraError(StemsplitError):
     @classmethod
     def of(cls, what: str, package: str, extra: str) -> MissingExtraError:
         """Give the error for what needs a package that an extra of stemsplit brings."""
-        return cls(what, got=f"no {package}", remedy=f'pip install "stemsplit[{extra}]"')
+        return cls(what, got=f"no {package}", remedy=installing(extra))
+
+
+def installing(extra: str) -> str:
+    """Give the command that installs the packages of an extra of stemsplit.
+
+    It has their own names: under stemsplit's, an index may have another project.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    marker = f'; extra == "{extra}"'
+    try:
+        lines = requires("stemsplit") or []
+    except PackageNotFoundError:
+        lines = []
+    packages = [f'"{line.removesuffix(marker)}"' for line in lines if line.endswith(marker)]
+    if not packages:
+        return f'pip install ".[{extra}]" in the clone of stemsplit'
+    return f"pip install {' '.join(packages)}"
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
-from stemsplit.errors import MissingExtraError
+from stemsplit.errors import MissingExtraError, installing
 from stemsplit.files import replaced
 from stemsplit.portrait import PIECE_SECONDS, Portrait, Scale, portrait_of
 
@@ -75,7 +75,7 @@ def check_page_extra() -> None:
                 "cannot write a report",
                 got=f"no {package}",
                 wanted="Jinja2 and Pillow",
-                remedy='pip install "stemsplit[report]"',
+                remedy=installing("report"),
             )
 
 

@@ -34,7 +34,7 @@ _Seconds = Annotated[
     float | None, typer.Option("--seconds", help="The longest track; whole songs by default.")
 ]
 _Recordings = Annotated[
-    list[Path], typer.Argument(metavar="RECORDING...", help="Audio files and folders of them.")
+    list[Path], typer.Argument(metavar="RECORDING", help="Audio files and folders of them.")
 ]
 _Pieces = Annotated[float | None, typer.Option("--seconds", help="Cut into tracks of this length.")]
 _Limit = Annotated[
@@ -69,7 +69,7 @@ def describe() -> None:
 def render(
     midi: Annotated[
         list[Path],
-        typer.Argument(metavar="MIDI...", help="MIDI files, folders and zip archives of them."),
+        typer.Argument(metavar="MIDI", help="MIDI files, folders and zip archives of them."),
     ],
     output: _Output,
     soundfont: Annotated[

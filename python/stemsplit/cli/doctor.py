@@ -17,7 +17,7 @@ import typer
 
 from stemsplit.cli.process import tune_process
 from stemsplit.cli.version import EXTRAS, PACKAGES, installed
-from stemsplit.errors import StemsplitError
+from stemsplit.errors import StemsplitError, installing
 
 _REINSTALL = "install stemsplit again, as its README says"
 _FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "AIFF": "PCM_16", "OGG": "VORBIS",
@@ -147,8 +147,8 @@ def _extras() -> Iterator[Check]:
         if number:
             yield Check(package, "ok", f"{number} ({_PURPOSES[extra]})")
         else:
-            remedy = f'pip install "stemsplit[{extra}]"'
-            yield Check(package, "note", f"not installed ({_PURPOSES[extra]})", remedy)
+            missing = f"not installed ({_PURPOSES[extra]})"
+            yield Check(package, "note", missing, installing(extra))
 
 
 def _settings() -> Iterator[Check]:

@@ -37,7 +37,7 @@ def train(
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DATA]...", help="Folders of tracks, beside the recipe's own."),
+        typer.Argument(metavar="[DATA]", help="Folders of tracks, beside the recipe's own."),
     ] = None,
     recipe: Annotated[
         Path | None,
