@@ -234,6 +234,26 @@ def test_arguments_stay_as_they_are():
     assert (masks == 1).all()
 
 
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("hop_length", [32, 64, 96, 100, 128, 256])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_bits_do_not_depend_on_where_out_lies(hop_length, channels):
+    """Aligned outputs are written past the cache, by another copy of the code."""
+    rng = np.random.default_rng(hop_length)
+    spec = dsp.stft(noise((channels, 3000)), 256, hop_length)
+    masks = rng.random((3, 1, *spec.shape[1:]), dtype=np.float32)
+    how = {"window": 1 + rng.random(256), "length": 2800}
+    for threads in (1, 3):
+        wanted = dsp.apply_masks_istft(spec, masks, 256, hop_length, threads=threads, **how)
+        assert wanted.strides[1] % 64 == 0
+        out = np.empty((3, channels, 2801), np.float32)[..., 1:]
+        dsp.apply_masks_istft(spec, masks, 256, hop_length, out=out, threads=threads, **how)
+        assert np.array_equal(out, wanted)
+        plain = dsp.istft(spec, 256, hop_length, threads=threads, **how)
+        dsp.istft(spec, 256, hop_length, out=out[0], threads=threads, **how)
+        assert np.array_equal(out[0], plain)
+
+
 def test_out_is_written_and_returned():
     x = noise((2, 3000))
     spec = dsp.stft(x, 256, 64)

@@ -29,6 +29,22 @@ def test_spreads_that_cannot_be() -> None:
         dsp.Spread(below, weights[:2], 3)
     with refused(ValueError, "below: got -1, wanted 0 or more"):
         dsp.Spread(below - 1, weights, 3)
+    with refused(ValueError, "below: got 8589934593, wanted less than 2**32"):
+        dsp.Spread(below + 2**33, weights, 3)
+    with refused(TypeError, "below: got list, wanted a NumPy array of integers"):
+        dsp.Spread([0, 1, 1], weights, 3)
+    with refused(TypeError, "below: got an array of float64, wanted integers"):
+        dsp.Spread(below / 2, weights, 3)
+    with refused(TypeError, "weights: got an array of int64, wanted floats"):
+        dsp.Spread(below, below, 3)
+    with refused(ValueError, "weights: got 2 dimensions, wanted 1"):
+        dsp.Spread(below, weights[None], 3)
+    for refusing in (
+        lambda: dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread="x"),
+        lambda: dsp.IstftStream(2, 64, 16, stems=3, spread="x"),
+    ):
+        with refused(TypeError, "spread: got str, wanted a Spread or None"):
+            refusing()
     spread = dsp.Spread(below, weights, 3)
     with refused(ValueError, "spread: got 3 bins, wanted n_fft / 2 + 1 = 33"):
         dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
@@ -49,6 +65,8 @@ def test_spreads_that_cannot_be() -> None:
         (SPEC, [0, 4, 4], ValueError, "edges: got 3 of them, wanted"),
         (SPEC, [0, 34], ValueError, "wanted at least two that rise up to at most 33 bins"),
         (SPEC, [-1, 3], ValueError, "edges: got -1, wanted 0 or more"),
+        (SPEC, [0.0, 33.0], TypeError, "edges: got an array of float64, wanted integers"),
+        (SPEC, 33, ValueError, "edges: got 0 dimensions, wanted 1"),
         (SPEC.real, [0, 33], TypeError, "spec: got dtype float32"),
     ],
 )
@@ -89,6 +107,8 @@ def test_other_lengths_than_powers_of_two(n_fft):
         ((X, 64, 16, np.ones((64, 1))), ValueError, "window: got shape (64, 1)"),
         ((X, 64, 16, np.ones(64, int)), TypeError, "window: got dtype int64"),
         ((X, 64, 16, [1.0] * 64), TypeError, "window: got list"),
+        ((X, 64, 16, np.full(64, 1e300)), ValueError, "window: got a sample that is no finite"),
+        ((X, 64, 16, np.full(64, np.nan)), ValueError, "window: got a sample that is no finite"),
     ],
 )
 def test_stft_refuses(arguments, error, text):
@@ -197,6 +217,9 @@ def test_environment(monkeypatch):
     with refused(ValueError, "unknown kernel: got 'abacus', wanted one of"):
         dsp.stft(X, 64, 16)
     with refused(ValueError, "STEMSPLIT_KERNEL"):
+        dsp.kernel_name()
+    monkeypatch.setenv("STEMSPLIT_KERNEL", "\udcff")  # a byte that is no text
+    with refused(ValueError, "STEMSPLIT_KERNEL: got '\\udcff', wanted one of"):
         dsp.kernel_name()
 
 

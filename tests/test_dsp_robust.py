@@ -194,6 +194,29 @@ def test_children_of_a_busy_process_can_go_on():
     assert result.returncode == 0
 
 
+def test_a_daemon_thread_in_a_call_lets_the_process_end():
+    """Before Python 3.14 it comes back to an interpreter that is being taken down."""
+    program = """if True:
+        import threading, time
+        import numpy as np
+        from stemsplit import dsp
+        x = np.zeros((2, 200_000), np.float32)
+        calls = []
+        def work():
+            while True:
+                calls.append(dsp.stft(x, threads=1).shape)
+        for _ in range(3):
+            threading.Thread(target=work, daemon=True).start()
+        while len(calls) < 9:
+            time.sleep(0.001)
+    """
+    for _ in range(3):  # as it is a matter of a moment
+        result = subprocess.run(
+            [sys.executable, "-c", program], timeout=60, check=False, capture_output=True, text=True
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_ten_thousand_calls_leak_nothing():
     program = """if True:
         import resource

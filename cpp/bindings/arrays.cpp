@@ -2,6 +2,7 @@
 #include "arrays.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
@@ -217,8 +218,17 @@ std::vector<float> window_input(const py::object& value, std::size_t n_fft) {
         throw py::value_error(got_wanted("window", "shape " + describe(shape_of(array)),
                                          "shape " + describe(wanted) + ", n_fft samples"));
     }
-    const py::array_t<float, py::array::c_style | py::array::forcecast> samples(array);
-    return std::vector<float>(samples.data(), samples.data() + n_fft);
+    // In double, as NumPy warns of what a float cannot hold.
+    const py::array_t<double, py::array::c_style | py::array::forcecast> samples(array);
+    std::vector<float> window(n_fft);
+    for (std::size_t i = 0; i < n_fft; ++i) {
+        window[i] = static_cast<float>(samples.data()[i]);
+        if (!std::isfinite(window[i])) {
+            throw py::value_error(
+                got_wanted("window", "a sample that is no finite float32", "finite ones"));
+        }
+    }
+    return window;
 }
 
 Held<SpectrumView<Complex>> spectrum_output(const py::object& value, std::size_t channels,

@@ -15,6 +15,7 @@
 #include "stemsplit/dispatch.hpp"
 #include "stemsplit/fft.hpp"
 #include "stemsplit/stream.hpp"
+#include "unlocked.hpp"
 
 namespace stemsplit::bindings {
 namespace {
@@ -71,7 +72,7 @@ py::array stft_array(const py::object& x, std::size_t n_fft, std::size_t hop_len
         spectrum_output(out, signal.view.channels, geometry.frames(signal.view.samples),
                         geometry.bins(), {signal.array});
     {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         stft(analysis, signal.view, result.view, threads);
     }
     return result.array;
@@ -88,7 +89,7 @@ py::array band_powers_array(const py::object& spec, const std::vector<std::size_
     py::array_t<float> powers({spectrum.view.frames, kSeenChannels, bands});
     float* const out = powers.mutable_data();
     {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         band_powers(spectrum.view, edges, out, threads);
     }
     return std::move(powers);
@@ -117,7 +118,7 @@ py::array istft_array(const py::object& spec, const py::object& masks, const Sha
     check_cover(synthesis, 0, length, spectrum.view.frames);
     const auto result = stems_output(out, stems, spectrum.view.channels, length, inputs);
     {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         istft(synthesis, spectrum.view, gains ? &gains->view : nullptr, result.view, threads);
     }
     return result.array;
@@ -129,7 +130,7 @@ template <class Body>
 py::array locked(std::mutex& mutex, Body&& body) {
     std::unique_lock lock(mutex, std::defer_lock);
     {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         lock.lock();
     }
     return body();
@@ -149,7 +150,7 @@ class PyStftStream {
             check_stream_channels("block", signal.view.channels, stream_.channels());
             const auto result = output(stream_.ready(signal.view.samples));
             {
-                const py::gil_scoped_release unlocked;
+                const Unlocked unlocked;
                 stream_.process(signal.view, result.view, threads_);
             }
             return result.array;
@@ -160,7 +161,7 @@ class PyStftStream {
         return locked(mutex_, [&] {
             const auto result = output(stream_.remaining());
             {
-                const py::gil_scoped_release unlocked;
+                const Unlocked unlocked;
                 stream_.finish(result.view, threads_);
             }
             return result.array;
@@ -206,7 +207,7 @@ class PyIstftStream {
             const auto gains = masks_for(masks, spectrum.view);
             const auto result = output(stream_.ready(spectrum.view.frames));
             {
-                const py::gil_scoped_release unlocked;
+                const Unlocked unlocked;
                 stream_.process(spectrum.view, gains ? &gains->view : nullptr, result.view,
                                 threads_);
             }
@@ -219,7 +220,7 @@ class PyIstftStream {
             check_samples(length, "length");
             const auto result = output(stream_.remaining(length));
             {
-                const py::gil_scoped_release unlocked;
+                const Unlocked unlocked;
                 stream_.finish(result.view);
             }
             return result.array;

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -62,7 +63,7 @@ class Pool {
         {
             const std::lock_guard lock(mutex_);
             grow(helpers_wanted);
-            for (int i = 0; i < helpers_wanted; ++i) tickets_.push_back(&job);
+            invite(job, helpers_wanted);
             calls_.fetch_add(1, std::memory_order_relaxed);
         }
         for (int i = 0; i < helpers_wanted; ++i) wake_.notify_one();
@@ -84,6 +85,15 @@ class Pool {
         try {
             for (; workers_ < wanted; ++workers_) std::thread([this] { serve(); }).detach();
         } catch (const std::system_error&) {
+        } catch (const std::bad_alloc&) {
+        }
+    }
+
+    // Likewise without the memory for a ticket; those before it stay until the job is done.
+    void invite(Job& job, int helpers) {
+        try {
+            for (int i = 0; i < helpers; ++i) tickets_.push_back(&job);
+        } catch (const std::bad_alloc&) {
         }
     }
 

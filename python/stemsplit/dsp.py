@@ -12,8 +12,12 @@ not always contiguous; hand one back as ``out=`` to write into it again.
 
 Work runs on up to ``threads`` threads without the GIL; the result does not depend on how many.
 ``STEMSPLIT_NUM_THREADS`` sets the default, ``STEMSPLIT_KERNEL`` forces one of
-`available_kernels`. Two real frames share one complex transform, so the rounding error of a
-channel is relative to the louder one of its pair.
+`available_kernels`. Two real frames share one complex transform: of a pair of channels or, of an
+odd one, of neighbouring frames or stems. So the rounding error of either is relative to the louder
+one, and a NaN or infinity in one reaches the other.
+
+A process may fork while others transform; but a stream that another thread was using at that moment
+is locked in the child for good.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemsplit import _core
+from stemsplit import dsp_arguments as arguments
 from stemsplit.dsp_arguments import count, forced_kernel, size, thread_count
 
 __all__ = [
@@ -112,7 +117,8 @@ def istft(
         Samples to return. At each of them the sum of the squared windows must stay above 1e-6
         of its maximum.
     out:
-        float32 ``(channels, length)`` to write into; None makes a new array.
+        float32 ``(channels, length)`` to write into, in contiguous rows that share no memory with
+        the inputs; None makes a new array.
 
     Returns
     -------
@@ -159,7 +165,7 @@ def apply_masks_istft(
     spread:
         How masks of fewer values than bins become one for each bin.
     out:
-        float32 ``(stems, channels, length)`` to write into; None makes a new array.
+        float32 ``(stems, channels, length)`` to write into, as in `istft`; None makes a new array.
 
     Returns
     -------
@@ -174,6 +180,7 @@ def apply_masks_istft(
     """
     if masks is None:
         raise TypeError("masks: got None, wanted a NumPy array of float32; istft() needs none")
+    _check_spread(spread)
     return _core.istft(
         spec, masks, spread, size("n_fft", n_fft), size("hop_length", hop_length), window,
         size("length", length), out, thread_count(threads), forced_kernel(),
@@ -196,15 +203,23 @@ class Spread(_core.Spread):
 
     Raises
     ------
+    TypeError
+        Something else than an array of integers, or of floats.
     ValueError
         Not as many weights as bins, or a value that is not there.
     """
 
     def __init__(self, below: NDArray[np.intp], weights: NDArray[np.float32], values: int) -> None:
-        # The core's integers have no sign.
-        if below.size and below.min() < 0:
-            raise ValueError(f"below: got {below.min()}, wanted 0 or more")
-        super().__init__(below.tolist(), weights.tolist(), size("values", values))
+        super().__init__(
+            arguments.places("below", below),
+            arguments.weights("weights", weights),
+            size("values", values),
+        )
+
+
+def _check_spread(spread: Spread | None) -> None:
+    if not isinstance(spread, Spread | None):
+        raise TypeError(f"spread: got {type(spread).__name__}, wanted a Spread or None")
 
 
 def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None = None) -> Masks:
@@ -231,9 +246,7 @@ def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None 
     ValueError
         Another shape, or edges that do not rise or end outside the spectrum.
     """
-    if edges.size and edges.min() < 0:  # the core's integers have no sign
-        raise ValueError(f"edges: got {edges.min()}, wanted 0 or more")
-    return _core.band_powers(spec, edges.tolist(), thread_count(threads))
+    return _core.band_powers(spec, arguments.places("edges", edges), thread_count(threads))
 
 
 class StftStream:
@@ -335,6 +348,7 @@ class IstftStream:
     ) -> None:
         if spread is not None and stems is None:
             raise ValueError("spread: got one without masks, wanted stems= beside it")
+        _check_spread(spread)
         self._stream = _core.IstftStream(
             count("channels", channels), size("n_fft", n_fft), size("hop_length", hop_length),
             window, 0 if stems is None else count("stems", stems), spread, thread_count(threads),

@@ -6,6 +6,9 @@ import operator
 import os
 from typing import Any, SupportsIndex
 
+import numpy as np
+import numpy.typing as npt
+
 MAX_THREADS = 256
 # Sizes stay far from where 64-bit products of them could wrap.
 MAX_SIZE = 2**40
@@ -13,7 +16,10 @@ MAX_SIZE = 2**40
 
 def forced_kernel() -> str:
     """Name the instruction set that the environment forces; empty for the best."""
-    return os.environ.get("STEMSPLIT_KERNEL", "")
+    name = os.environ.get("STEMSPLIT_KERNEL", "")
+    if not name.isascii():  # bytes that are no text would not reach the core
+        raise ValueError(f"STEMSPLIT_KERNEL: got {name!r}, wanted one of available_kernels()")
+    return name
 
 
 def thread_count(threads: int | None) -> int:
@@ -63,3 +69,30 @@ def count(name: str, value: int) -> int:
     if not 1 <= number <= 2**24:
         raise ValueError(f"{name}: got {number}, wanted 1 to 2**24")
     return number
+
+
+def places(name: str, values: npt.NDArray[np.intp]) -> list[int]:
+    """Give a row of indices as a list; raises `TypeError` or `ValueError`."""
+    row = _row(name, values, "iu", "integers")
+    if row.size and row.min() < 0:
+        raise ValueError(f"{name}: got {row.min()}, wanted 0 or more")
+    if row.size and row.max() >= 2**32:
+        raise ValueError(f"{name}: got {row.max()}, wanted less than 2**32")
+    found: list[int] = row.tolist()
+    return found
+
+
+def weights(name: str, values: npt.NDArray[np.float32]) -> list[float]:
+    """Give a row of numbers as a list; raises `TypeError` or `ValueError`."""
+    found: list[float] = _row(name, values, "f", "floats").tolist()
+    return found
+
+
+def _row(name: str, values: npt.NDArray[Any], kinds: str, wanted: str) -> npt.NDArray[Any]:
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"{name}: got {type(values).__name__}, wanted a NumPy array of {wanted}")
+    if values.dtype.kind not in kinds:
+        raise TypeError(f"{name}: got an array of {values.dtype}, wanted {wanted}")
+    if values.ndim != 1:
+        raise ValueError(f"{name}: got {values.ndim} dimensions, wanted 1")
+    return values

@@ -57,11 +57,12 @@ __attribute__((noinline)) void combine_first(const PlanView& plan, const HalfSpe
         work);
 }
 
-// Adds L samples of a windowed frame: fresh where no frame before reaches them, complete where no
-// later one will.
+// Adds L samples of a frame in its window: fresh where no frame before reaches them, complete where
+// no later one will.
 template <int L, bool Bypass>
-STEMSPLIT_INLINE void overlap_add(bool complete, bool fresh, Vec<L> value, float* sum, float* out) {
-    if (!fresh) value += load_aligned<L>(sum);
+STEMSPLIT_INLINE void overlap_add(bool complete, bool fresh, Vec<L> samples, Vec<L> window,
+                                  float* sum, float* out) {
+    const Vec<L> value = fresh ? samples * window : fused<L>(samples, window, load_aligned<L>(sum));
     if (!complete) {
         store_aligned<L>(sum, value);
     } else if constexpr (Bypass) {
@@ -87,8 +88,8 @@ __attribute__((noinline)) void overlap_last(const PlanView& plan, const float* w
                         fresh = i >= last_hop;
                     }
                     const Vec<L> w = load_aligned<L>(window + i);
-                    overlap_add<L, Bypass>(complete, fresh, z.im * w, to.sum_a + i, to.out_a + i);
-                    overlap_add<L, Bypass>(complete, fresh, z.re * w, to.sum_b + i, to.out_b + i);
+                    overlap_add<L, Bypass>(complete, fresh, z.im, w, to.sum_a + i, to.out_a + i);
+                    overlap_add<L, Bypass>(complete, fresh, z.re, w, to.sum_b + i, to.out_b + i);
                 });
 }
 

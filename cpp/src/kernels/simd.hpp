@@ -7,6 +7,8 @@
 
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #ifndef STEMSPLIT_ISA
@@ -71,6 +73,25 @@ STEMSPLIT_INLINE void store(float* to, Vec<L> value) {
 template <int L>
 STEMSPLIT_INLINE void store_aligned(float* to, Vec<L> value) {
     __builtin_memcpy(__builtin_assume_aligned(to, sizeof value), &value, sizeof value);
+}
+
+// a * b + c, rounded once where the machine can. Left to compilers, two copies of one function,
+// such as for outputs that are aligned and that are not, may differ in which products they fuse,
+// and so in their bits.
+template <int L>
+STEMSPLIT_INLINE Vec<L> fused(Vec<L> a, Vec<L> b, Vec<L> c) {
+#if defined(__AVX512F__)
+    if constexpr (L == 16) return (Vec<L>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#endif
+#if defined(__FMA__)
+    if constexpr (L == 8) return (Vec<L>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    if constexpr (L == 4) return (Vec<L>)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif defined(__aarch64__)
+    if constexpr (L == 4) {
+        return (Vec<L>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+    }
+#endif
+    return a * b + c;
 }
 
 // Past the cache where the machine can; `to` is aligned to the register.
