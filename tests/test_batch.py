@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def statuses(report):
 
 def contents(folder="out"):
     return {path: path.read_bytes() for path in Path(folder).rglob("*.wav")}
+
+
+def test_two_songs_are_worked_on_at_a_time(batch, write_song, monkeypatch):
+    both, separate_file = threading.Barrier(2, timeout=60), song_module.separate_file
+
+    def together(*arguments, **options):
+        both.wait()
+        return separate_file(*arguments, **options)
+
+    write_song("1.wav", 0.1)
+    write_song("2.wav", 0.1)
+    monkeypatch.setattr(song_module, "separate_file", together)
+    assert statuses(batch("1.wav", "2.wav", jobs=2)) == [DONE, DONE]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

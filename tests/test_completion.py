@@ -14,6 +14,12 @@ from stemsplit.cli.completion import stem_names
 from stemsplit.models import packaged_models
 
 SHELLS = ("bash", "zsh", "fish")
+INSTALLED = [
+    pytest.param(
+        shell, marks=pytest.mark.skipif(not shutil.which(shell), reason=f"no {shell} here")
+    )
+    for shell in SHELLS
+]
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -65,7 +71,7 @@ def run_in(shell: str, line: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
+@pytest.mark.parametrize("shell", INSTALLED)
 @pytest.mark.parametrize(("line", "offers"), LINES)
 def test_in_the_shell(shell, line, offers):
     out = run_in(shell, line)
@@ -73,7 +79,7 @@ def test_in_the_shell(shell, line, offers):
         assert offer in out
 
 
-@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
+@pytest.mark.parametrize("shell", INSTALLED)
 def test_files_are_left_to_the_shell(shell, tmp_path, monkeypatch):
     (tmp_path / "song.wav").write_text("")
     monkeypatch.chdir(tmp_path)

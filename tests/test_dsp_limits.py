@@ -196,6 +196,16 @@ def test_out_must_not_be_an_input():
         dsp.istft(as_spec, 64, 16, length=1000, out=as_signal)
     with refused(ValueError, "out: got memory of an input"):
         dsp.stft(as_signal, 64, 16, out=as_spec)
+    masks = np.ones(MASKS.size, np.float32)
+    with refused(ValueError, "out: got memory of an input"):
+        dsp.apply_masks_istft(
+            SPEC,
+            masks.reshape(MASKS.shape),
+            64,
+            16,
+            length=1000,
+            out=masks[:6000].reshape(3, 2, 1000),
+        )
     dsp.istft(spec, 64, 16, length=1000, out=pool[2000:].reshape(2, 1000))
 
 

@@ -9,6 +9,7 @@ import torch
 from conftest import StemMaker
 from stemsplit import infer
 from stemsplit.config import SOURCES
+from stemsplit.errors import DeviceError
 from stemsplit.models import find_card, read_card
 from stemsplit.separate import Separator
 
@@ -49,6 +50,27 @@ def test_the_choice(
     monkeypatch.setattr(infer, "_multiplies_bfloat16", lambda: native)
     card = read_card(find_card(model))
     assert infer.choose_precision(precision, device, card) == wanted
+
+
+def test_the_device_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert infer.choose_device("auto") == CPU
+    with pytest.raises(DeviceError, match="got no CUDA device"):
+        infer.choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert infer.choose_device("auto").type == "cuda"
+    assert infer.choose_device("cpu") == CPU
+    assert infer.choose_device("cuda") == infer.choose_device("cuda:0") == CUDA
+    with pytest.raises(DeviceError, match="device cuda:1 is not there: got 1 CUDA devices"):
+        infer.choose_device("cuda:1")
+
+
+def test_threads_are_the_networks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    Separator("tiny", "cpu", threads=3)
+    assert asked == [3]
 
 
 @pytest.mark.parametrize(

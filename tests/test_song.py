@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from stemsplit.separate import Separator
 from stemsplit.song import separate_file
 from stemsplit.store import OutputStore
 from stemsplit.tags import Tags, copy_tags, read_tags
+from stemsplit.writer import SongWriter
 
 # Each file is rounded to half a step, and so is the song; the worst case of a sum is theirs.
 STEP = {"PCM_16": 2**-15, "PCM_24": 2**-23, "FLOAT": 2**-23}
@@ -43,6 +46,10 @@ def run(separator, tmp_path):
         )
 
     return run
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def read(result):
@@ -344,13 +351,63 @@ def test_a_header_that_lies_about_the_length_is_no_reason_to_refuse(run, write_s
     assert run(song).samples == 44_100
 
 
-def test_a_song_that_changes_meanwhile_is_not_done(separator, write_song, tmp_path):
+@pytest.mark.parametrize(("mode", "at"), [("ab", 0), ("r+b", 5000)])
+def test_a_song_that_changes_meanwhile_is_not_done(separator, write_song, tmp_path, mode, at):
+    """It grows, or is written anew at the same length, as when a DAW exports it again."""
     song = write_song(seconds=1)
 
-    def append(_progress):
-        with song.open("ab") as file:
+    def change(_progress):
+        with song.open(mode) as file:
+            file.seek(at)
             file.write(b"more")
+        os.utime(song, (1, 1))  # whatever the clock's steps are
 
     with pytest.raises(InputError, match=r"changed while it was read; try again"):
-        separate_file(song, tmp_path / "out", separator=separator, on_progress=append)
+        separate_file(song, tmp_path / "out", separator=separator, on_progress=change)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_leaves_the_earlier_stems(run, write_song, tmp_path, monkeypatch):
+    def fail(_writer):
+        raise OutputError("cannot write", got="a full disk")
+
+    song = write_song(seconds=0.1)
+    run(song)
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(SongWriter, "finish", fail)
+    with pytest.raises(OutputError, match="a full disk"):
+        run(song, overwrite=False)
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "aiff", "stem"])
+def test_all_is_synced_before_it_gets_its_name(run, write_song, monkeypatch, kind):
+    synced, moved, folders = {}, [], []
+    fsync, rename = os.fsync, Path.replace
+
+    def state(status):
+        return status.st_size, status.st_mtime_ns
+
+    def sync(descriptor):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            folders.append(status.st_ino)
+        synced[status.st_ino] = state(status)
+        fsync(descriptor)
+
+    def replace(path, target):
+        if path.parent.suffix == ".part":
+            status = path.stat()
+            assert synced.get(status.st_ino) == state(status), path
+            if path.name == "manifest.json":
+                assert {parent.stat().st_ino for parent in moved} <= set(folders)
+            else:
+                moved.append(Path(target).parent)
+        return rename(path, target)
+
+    song = write_song("song.flac", 0.1)
+    copy_tags(Tags({"title": "A song"}), {"song": song}, track="song")
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    run(song, format=kind)
+    assert moved

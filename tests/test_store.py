@@ -114,6 +114,32 @@ def test_a_kill_while_renaming_is_made_good(tmp_path, moved, monkeypatch):
     assert not list(store.state.glob("*.part"))
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("moved", range(len(STEMS) + 1))
+def test_an_interrupt_between_renames_leaves_the_whole_set(tmp_path, moved, error, monkeypatch):
+    store = OutputStore(tmp_path / "out")
+    (store.root / "song").mkdir(parents=True)
+    (store.root / "song/vocals.wav").write_text("of an earlier run")
+    rename, steps = Path.replace, iter([False] * moved + [True])
+
+    def replace(path, target):
+        moves = path.suffix == ".tmp" or path.name == "manifest.json"
+        if moves and next(steps, False):
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(error), store.begin("song") as work:
+        work.commit(fill(work), manifest())
+    assert next(steps, None) is None
+    for name in STEMS:
+        assert (store.root / f"song/{name}.wav").read_text() == name
+    done = store.manifest("song")
+    assert done is not None
+    assert done.complete(store.root)
+    assert not list(store.state.glob("*.part"))
+
+
 def test_a_kill_before_that_leaves_nothing_after_the_next_run(tmp_path):
     script = (
         "import os, sys; from pathlib import Path; from stemsplit.store import OutputStore\n"
@@ -129,6 +155,30 @@ def test_a_kill_before_that_leaves_nothing_after_the_next_run(tmp_path):
 
 
 def test_what_another_process_works_on_is_let_alone(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from stemsplit.store import OutputStore\n"
+        "with OutputStore(Path(sys.argv[1])).begin('song') as work:\n"
+        "    (work.folder / 'half.wav').write_text('half')\n"
+        "    print('begun', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "begun\n"
+        OutputStore(tmp_path).recover()
+        assert len(list(tmp_path.rglob("half.wav"))) == 1
+        with pytest.raises(OutputError, match="another stemsplit is working on Song"):
+            OutputStore(tmp_path).begin("Song")
+        other.communicate("")
+    assert other.returncode == 0
+    with OutputStore(tmp_path).begin("Song"):
+        assert not list(tmp_path.rglob("half.wav"))
+
+
+def test_what_another_thread_works_on_is_let_alone(tmp_path):
     with OutputStore(tmp_path).begin("song") as work:
         fill(work)
         OutputStore(tmp_path).recover()

@@ -16,10 +16,10 @@ from stemsplit.cli.app import run
 from stemsplit.errors import ModelError, UsageError
 from stemsplit.material import StoredTrack
 from stemsplit.models import find_card
-from stemsplit.recipe import DataSource, Recipe, export, training_of
+from stemsplit.recipe import DataSource, Recipe, export, teacher_of, training_of
 from stemsplit.remix import RemixSettings
 from stemsplit.teacher import Teacher
-from stemsplit.training import Training
+from stemsplit.training import Training, TrainingEvent
 from stemsplit.trust import accept
 from stemsplit.unet import UNetSize
 from test_growth import saved
@@ -111,6 +111,7 @@ def test_only_the_pupil_learns(stored: list[StoredTrack], teacher: Path) -> None
         ({"single_bands": 200}, "another single_bands"),
         ({"magnitude_power": 0.3}, "another magnitude_power"),
         ({"size": UNetSize(bands=256)}, "another bands"),
+        ({"size": UNetSize(widths=(4, 4), squeeze=(4, 4)), "frames": 18}, "bad frames for the te"),
     ],
 )
 def test_a_teacher_has_to_answer_what_is_asked(
@@ -121,13 +122,11 @@ def test_a_teacher_has_to_answer_what_is_asked(
         Teacher(teacher, settings)
 
 
-def test_the_papers_network_teaches_nobody_and_has_no_teacher(
-    stored: list[StoredTrack], teacher: Path, tmp_path: Path
-) -> None:
+def test_the_papers_network_teaches_nobody_and_has_no_teacher(teacher: Path) -> None:
     with pytest.raises(UsageError, match="another architecture"):
         Teacher(find_card("paper"), SETTINGS)
     with pytest.raises(UsageError, match="learns from no teacher"):
-        training_of(Recipe("paper"), stored, [], tmp_path / "run", teacher=teacher)
+        teacher_of(Recipe("paper"), teacher)
 
 
 def test_a_share_is_one() -> None:
@@ -135,33 +134,51 @@ def test_a_share_is_one() -> None:
         dataclasses.replace(SETTINGS, teacher_share=1.5)
 
 
-def test_a_card_names_the_teacher_and_what_it_learnt_from(
+def test_a_teacher_whose_size_nobody_knows_is_refused(teacher: Path) -> None:
+    for training in ({}, {"network": {"size": {"depth": 3}}}, {"network": {"size": {}}}):
+        write_card(dataclasses.replace(read_card(teacher), training=training), teacher)
+        with pytest.raises(ModelError, match="does not tell its network's size"):
+            Teacher(teacher, SETTINGS)
+
+
+def test_a_training_with_a_teacher_resumes_and_its_card_names_it(
     stored: list[StoredTrack], teacher: Path, tmp_path: Path
 ) -> None:
     learnt = [{"name": "its songs", "licence": "that of them"}]
-    known = dataclasses.replace(read_card(teacher), data=learnt)
+    known = dataclasses.replace(read_card(teacher), data=learnt, licence="theirs")
     write_card(known, teacher)
-    accept(known)
-    network = {"batch_size": 1, "frames": 8, "size": dataclasses.asdict(PUPIL)}
     recipe = Recipe(
         data=(DataSource("in/noise", licence="CC0"),),
-        training={"steps": 2, "warmup": 1, "validate_every": 1},
-        network=network,
+        training={"steps": 3, "warmup": 1, "validate_every": 1},
+        network={"batch_size": 1, "frames": 8, "size": dataclasses.asdict(PUPIL)},
     )
 
-    def training(folder: Path, *, resume: bool = False, guide: Path | None = teacher) -> Training:
-        return training_of(recipe, stored, [], folder, teacher=guide, resume=resume)
+    def training(name: str, *, resume: bool = False, guided: bool = True) -> Training:
+        guide = teacher_of(recipe, teacher) if guided else None
+        return training_of(recipe, stored, [], tmp_path / name, teacher=guide, resume=resume)
 
-    whole = training(tmp_path / "run")
-    trained = whole.run()
-    card = export(whole, recipe, trained, tmp_path / "pupil.json")
-    assert card.training["teacher"] == {"name": known.name, "sha256": known.sha256}
-    assert [entry["name"] for entry in card.data] == ["noise", "its songs"]
+    def stop(event: TrainingEvent) -> None:
+        if event.step == 2:
+            raise KeyboardInterrupt
+
+    whole = training("whole").run()
+    with pytest.raises(KeyboardInterrupt):
+        training("stopped").run(stop)
     with pytest.raises(UsageError, match="made with other settings"):
-        training(tmp_path / "run", resume=True, guide=None)
-    again = training(tmp_path / "run", resume=True).run()
-    for one, other in zip(trained.parameters(), again.parameters(), strict=True):
+        training("stopped", resume=True, guided=False)
+    resumed = training("stopped", resume=True)
+    assert resumed.step == 2
+    again = resumed.run()
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+    alone = training("alone", guided=False)
+    pairs = zip(whole.parameters(), alone.run().parameters(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+    assert "teacher_share" not in alone.facts["network"]
+    card = export(resumed, recipe, again, tmp_path / "pupil.json")
+    named = {"name": known.name, "sha256": known.sha256, "licence": "theirs"}
+    assert card.training["teacher"] == named
+    assert [entry["name"] for entry in card.data] == ["noise", "its songs"]
 
 
 def test_an_unknown_teacher_is_refused_at_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -94,6 +95,7 @@ def test_a_changed_file_is_given_again(folder, look):
 @pytest.mark.parametrize("stamp", [0, 4_000_000_000])
 def test_the_time_of_day_does_not_matter(folder, look, stamp, monkeypatch):
     # A file from 1970 or 2096, and a wall clock that is set back and forth.
+    assert inspect.signature(FolderWatch).parameters["clock"].default is time.monotonic
     (folder / "a.wav").write_bytes(b"RIFF")
     os.utime(folder / "a.wav", (stamp, stamp))
     assert look() == []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from stemsplit import encode
 from stemsplit.errors import NoSpaceError, OutputError
 from stemsplit.outputs import Form
 from stemsplit.writer import SongWriter, needed_bytes
@@ -33,6 +34,13 @@ def write(folder, stems, form, clip="scale"):
 
 def read(written):
     return np.stack([soundfile.read(written.files[name], dtype="float32")[0].T for name in NAMES])
+
+
+def test_aiff_says_where_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(encode, "_LIMIT", {"aiff": 10_000})
+    with pytest.raises(OutputError, match="AIFF ends at 4 GiB, choose --format wav"):
+        write(tmp_path / "a", noise(2, 2, 5000), Form("aiff", "PCM_16", 48_000, 2))
+    write(tmp_path / "b", noise(2, 2, 5000), Form("wav", "PCM_16", 48_000, 2))
 
 
 @pytest.mark.parametrize(

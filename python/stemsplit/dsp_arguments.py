@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MAX_THREADS = 256
 # Sizes stay far from where 64-bit products of them could wrap.
@@ -89,6 +90,8 @@ def weights(name: str, values: npt.NDArray[np.float32]) -> list[float]:
 
 
 def _row(name: str, values: npt.NDArray[Any], kinds: str, wanted: str) -> npt.NDArray[Any]:
+    import numpy as np  # which completion, that only counts CPUs, has no time for
+
     if not isinstance(values, np.ndarray):
         raise TypeError(f"{name}: got {type(values).__name__}, wanted a NumPy array of {wanted}")
     if values.dtype.kind not in kinds:

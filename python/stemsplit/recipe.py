@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from stemsplit.material import StoredTrack
     from stemsplit.models import ModelCard
+    from stemsplit.teacher import Teacher
     from stemsplit.team import Team
     from stemsplit.training import Training
 
@@ -244,6 +245,24 @@ def stored(
     return drawn, store_tracks(held, store, step)
 
 
+def teacher_of(recipe: Recipe, card_path: Path) -> Teacher:
+    """Load the model that a recipe's network is to learn from as well.
+
+    Raises
+    ------
+    UsageError
+        Bad settings; a teacher that does not fit; a network that learns from none.
+    ModelError
+        A teacher that is damaged, or that nobody has accepted.
+    """
+    from stemsplit.band_task import BandSettings
+    from stemsplit.teacher import Teacher
+
+    if recipe.architecture == "paper":
+        raise UsageError("the paper's network learns from no teacher", got=card_path.stem)
+    return Teacher(card_path, settings_from(BandSettings, recipe.network, "[network]"))
+
+
 def training_of(
     recipe: Recipe,
     tracks: list[StoredTrack],
@@ -253,7 +272,7 @@ def training_of(
     device: torch.device | None = None,
     resume: bool = False,
     start: Path | None = None,
-    teacher: Path | None = None,
+    teacher: Teacher | None = None,
     team: Team | None = None,
 ) -> Training:
     """Set a recipe's training up.
@@ -261,51 +280,47 @@ def training_of(
     Raises
     ------
     UsageError
-        Bad settings; a resumed training with other ones; a teacher that does not fit.
+        Bad settings; a resumed training with other ones.
     InputError, OutputError
         See `stemsplit.training.Training`; tracks of another sample rate.
-    ModelError
-        A teacher that is damaged, or that nobody has accepted.
     """
     from stemsplit.band_task import BandSettings, BandTask
     from stemsplit.loop_settings import LoopSettings
     from stemsplit.paper_task import PaperSettings, PaperTask
     from stemsplit.remix import RemixSettings
-    from stemsplit.teacher import Teacher
     from stemsplit.training import Task, Training
 
     loop = settings_from(LoopSettings, recipe.training, "[training]")
     remix = settings_from(RemixSettings, recipe.remix, "[remix]")
     task: Task
-    guide: Teacher | None = None
     if recipe.architecture == "paper":
-        if teacher:
-            raise UsageError("the paper's network learns from no teacher", got=teacher)
         paper = settings_from(PaperSettings, recipe.network, "[network]")
         _check_rates([*tracks, *valid], paper.sample_rate)
         task = PaperTask(paper, tracks, valid, seed=loop.seed, remix=remix)
     else:
         band = settings_from(BandSettings, recipe.network, "[network]")
         _check_rates([*tracks, *valid], band.sample_rate)
-        guide = Teacher(teacher, band) if teacher else None
-        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix, teacher=guide)
-    facts = {
+        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix, teacher=teacher)
+    facts: dict[str, Any] = {
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),
         "remix": dataclasses.asdict(remix),
         "start": start.name if start else None,
         "songs": {"training": _digest(tracks), "validation": _digest(valid)},
     }
-    if guide:
-        facts["teacher"] = {"name": guide.card.name, "sha256": guide.card.sha256}
+    if teacher:
+        known = teacher.card
+        facts["teacher"] = {"name": known.name, "sha256": known.sha256, "licence": known.licence}
+    else:
+        facts["network"].pop("teacher_share", None)  # which says nothing then
     training = Training(
         task, folder, loop, device=device, resume=resume, start=start, facts=facts, team=team
     )
-    known = resume and (folder / provenance.FILE).exists()
-    if training.team.rank == 0 and not known:
+    written = resume and (folder / provenance.FILE).exists()
+    if training.team.rank == 0 and not written:
         earlier = provenance.learnt_by(start) if start else []
-        if guide:
-            earlier = provenance.joined(earlier, guide.card.data)
+        if teacher:
+            earlier = provenance.joined(earlier, teacher.card.data)
         provenance.write(folder, provenance.joined(_entries(recipe), earlier))
     return training
 

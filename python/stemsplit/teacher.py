@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from stemsplit.cards import read_card
 from stemsplit.config import SOURCES
-from stemsplit.errors import UsageError
+from stemsplit.errors import ModelError, UsageError
 from stemsplit.models import load_network
 from stemsplit.unet import BandUNet, UNetSize
 
@@ -36,18 +37,24 @@ class Teacher:
     Raises
     ------
     ModelError
-        See `stemsplit.models.load_network`.
+        See `stemsplit.models.load_network`; a card that does not tell the network's size.
     UsageError
-        A model of another kind, or with another spectrogram or other bands.
+        A model of another kind, with another spectrogram or other bands, or with more levels than
+        the excerpts' frames allow.
     """
 
     def __init__(self, card_path: Path, settings: BandSettings) -> None:
+        _check_fits(read_card(card_path), settings)
         self.card, given = load_network(card_path, torch.device("cpu"))
-        _check_fits(self.card, settings)
-        self._network = BandUNet(
-            len(SOURCES), UNetSize.named(self.card.training["network"]["size"])
-        )
-        self._network.load_state_dict(given.state_dict())
+        try:
+            size = UNetSize.named(self.card.training["network"]["size"])
+            self._network = BandUNet(len(SOURCES), size)
+            self._network.load_state_dict(given.state_dict())
+        except (LookupError, TypeError, RuntimeError) as error:
+            raise ModelError(
+                f"the card of the teacher {self.card.name} does not tell its network's size",
+                wanted="a model that stemsplit train has made",
+            ) from error
         self._network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
@@ -85,3 +92,9 @@ def _check_fits(card: ModelCard, settings: BandSettings) -> None:
                 wanted=wanted[name],
                 remedy="choose another --teacher, or its settings in [network]",
             )
+    if settings.frames % card.frame_multiple:
+        raise UsageError(
+            f"bad frames for the teacher {card.name}",
+            got=settings.frames,
+            wanted=f"a multiple of {card.frame_multiple}",
+        )

@@ -88,7 +88,15 @@ def train(
     from stemsplit.cards import check_name
     from stemsplit.errors import UsageError
     from stemsplit.models import find_card
-    from stemsplit.recipe import DataSource, Recipe, changed, export, read_recipe, training_of
+    from stemsplit.recipe import (
+        DataSource,
+        Recipe,
+        changed,
+        export,
+        read_recipe,
+        teacher_of,
+        training_of,
+    )
 
     check_name(name)
     if name.casefold() in RESERVED:
@@ -98,7 +106,7 @@ def train(
     chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes or [])
     added = tuple(DataSource(str(folder)) for folder in data or [])
     chosen = dataclasses.replace(chosen, data=chosen.data + added)
-    guide = find_card(teacher) if teacher else None
+    guide_card = find_card(teacher) if teacher else None
     tune_process()
     import torch
     from rich.console import Console
@@ -117,6 +125,7 @@ def train(
     with join(target) as team:
         console = Console(stderr=True, quiet=quiet or team.rank > 0)
         folder = store or output / "store"
+        guide = teacher_of(chosen, guide_card) if guide_card else None
         tracks, held_out = _stored(chosen, valid or [], folder, console, team)
         training = training_of(
             chosen,
