@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -353,7 +354,9 @@ def main() -> None:
         return
     report = report_of(run(arguments), arguments.json)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(report, indent=1)
+    text = re.sub(r"\[[\d.,\s]+\]", lambda turns: " ".join(turns[0].split()), text)
+    arguments.json.write_text(text + "\n", encoding="utf-8")
     arguments.table.write_text(table(report), encoding="utf-8")
     print(f"table of all cases in {arguments.table}", flush=True)
 
