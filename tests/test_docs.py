@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import runpy
 import shlex
@@ -52,3 +53,11 @@ def test_every_promise_about_faults_has_its_test():
         assert f"\ndef {test}(" in source, f"{file}::{test}"
     for row in re.findall(r"^\| [^|]+ \| [^|]+ \|$", text, re.MULTILINE):
         assert "::test_" in row or row == "| promise | test |", row
+
+
+def test_the_terminal_in_the_picture_has_found_the_program():
+    picture = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
+    shown = html.unescape(re.sub(r"<[^>]+>", "", picture)).replace("\xa0", " ")
+    assert "vocals, drums, bass, other in stems/potassium" in shown
+    assert "exit code 66" in shown
+    assert "command not found" not in shown
