@@ -88,9 +88,9 @@ def test_reads_a_stem_mp4() -> None:
     assert high.argmin() == SOURCES.index("bass")
 
 
-def test_a_stem_mp4_without_pyav_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stem_mp4_without_pyav_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"stemsplit\[av\]"):
+    with pytest.raises(MissingExtraError, match=r'pip install "av>=13"'):
         read_track(find_tracks(stem_mp4().parent)[0])
 
 

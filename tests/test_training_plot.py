@@ -31,5 +31,5 @@ def test_a_log_is_drawn(tmp_path: Path) -> None:
 
 def test_a_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"stemsplit\[plot\]"):
+    with pytest.raises(MissingExtraError, match=r'pip install "matplotlib>=3.7"'):
         plot_log(tmp_path / "log.csv", tmp_path / "log.svg")
