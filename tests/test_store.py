@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from stemsplit import store as store_module
 from stemsplit.errors import NoSpaceError, OutputError
 from stemsplit.manifest import Fingerprint, Manifest
 from stemsplit.store import OutputStore
@@ -72,6 +74,28 @@ def test_nothing_stays_after_an_error(tmp_path, error):
 
     with pytest.raises(error):
         fail()
+    assert everything_in(tmp_path) == []
+
+
+def test_an_interrupt_while_it_is_begun_leaves_nothing(tmp_path, monkeypatch):
+    """Wherever it comes: while the folder is locked, or before `with` has it."""
+    acquire = store_module._Lock.acquire
+
+    def interrupted(lock):
+        acquire(lock)
+        if list(tmp_path.rglob("*.part")):
+            raise KeyboardInterrupt
+
+    store = OutputStore(tmp_path / "new" / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module._Lock, "acquire", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.begin("song")
+    gc.collect()
+    assert everything_in(tmp_path) == []
+    work = store.begin("song")
+    assert list(tmp_path.rglob("*.part"))
+    del work
     assert everything_in(tmp_path) == []
 
 

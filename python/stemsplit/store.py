@@ -89,7 +89,7 @@ class OutputStore:
         except OSError as error:
             self.tidy()
             raise output_error(self.root, error) from error
-        except OutputError:
+        except BaseException:  # an interrupt too
             self.tidy()
             raise
 
@@ -103,8 +103,14 @@ class OutputStore:
                             f"another stemsplit is working on {track}", got=f"output {self.root}"
                         )
                     self._recover(folder)
-            folder.mkdir()
-            return Work(self, track, folder)
+            try:
+                folder.mkdir()
+                return Work(self, track, folder)
+            except FileExistsError:  # another run's, where there are no locks
+                raise
+            except BaseException:
+                self.discard(folder)
+                raise
 
     def tidy(self) -> None:
         """Remove the folders that were made for songs of which none was done."""
@@ -217,12 +223,15 @@ class Work:
         Empty at first, for the files; locked for other processes.
     """
 
+    _ended = True  # until it has begun
+
     def __init__(self, store: OutputStore, track: str, folder: Path) -> None:
         self.store = store
         self.track = track
         self.folder = folder
         self._lock = _Lock(folder)
         self._lock.acquire()
+        self._ended = False
 
     def __enter__(self) -> Work:
         return self
@@ -233,9 +242,15 @@ class Work:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended = True
         self.store.discard(self.folder)
         self._lock.release()
         self.store.tidy()
+
+    def __del__(self) -> None:
+        """End what an interrupt kept from being entered."""
+        if not self._ended:
+            self.__exit__(None, None, None)
 
     def commit(self, targets: Mapping[Path, PurePosixPath], manifest: Manifest) -> None:
         """Put complete files in their places, and the manifest last.
