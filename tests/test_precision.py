@@ -9,7 +9,7 @@ import torch
 from conftest import StemMaker
 from stemsplit import infer
 from stemsplit.config import SOURCES
-from stemsplit.errors import DeviceError
+from stemsplit.errors import DeviceError, ModelError
 from stemsplit.models import find_card, read_card
 from stemsplit.separate import Separator
 
@@ -87,6 +87,45 @@ def test_what_the_processor_says(
 def test_a_torch_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not infer._multiplies_bfloat16()
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "tf32"),
+    [(CUDA, torch.float32, False), (CUDA, torch.float16, True), (CPU, torch.float32, True)],
+)
+def test_float32_on_cuda_is_no_tf32(device: torch.device, dtype: torch.dtype, tf32: bool) -> None:
+    cudnn = torch.backends.cudnn
+    before = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+    assert cudnn.allow_tf32
+    with infer._true_float32(device, dtype):
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == before[:3]
+        assert cudnn.allow_tf32 is tf32
+    assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+
+
+def test_the_network_runs_in_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network of a CUDA device, whose name alone is claimed here, sees no TF32."""
+    predictor = infer.Predictor(find_card("tiny"), CPU, "float32")
+    seen: list[bool] = []
+
+    class Device:
+        type = "cuda"
+
+    def network(_: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(predictor, "_network", network)
+    frames = 2 * predictor.card.context_frames + 4
+    piece = np.zeros((1, frames, *predictor.scheme.seen_shape(frames)[2:]), np.float32)
+    with pytest.raises(ModelError):
+        predictor.answers(piece)
+    monkeypatch.setattr(
+        infer, "_true_float32", lambda _, dtype, real=infer._true_float32: real(Device(), dtype)
+    )
+    with pytest.raises(ModelError):
+        predictor.answers(piece)
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize("model", ["base", "tiny"])

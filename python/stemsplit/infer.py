@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ _CUDA_FRAMES = 1024
 _BAND_FRAMES = 2048
 # A device that has no memory for so few has none for the network.
 _LEAST_FRAMES = 16
+# What cuDNN may do is set for the whole process, so two networks must not set it at once.
+_CUDNN = threading.Lock()
 
 
 def choose_device(device: str) -> torch.device:
@@ -82,6 +86,25 @@ def _multiplies_bfloat16() -> bool:
     tell = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch does not tell
     capabilities: dict[str, object] = tell() if tell is not None else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def _true_float32(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Keep cuDNN from TF32, to whose 10 bits of mantissa its convolutions round by default."""
+    if device.type != "cuda" or dtype != torch.float32:
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    with (
+        _CUDNN,
+        cudnn.flags(
+            enabled=cudnn.enabled,
+            benchmark=cudnn.benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=False,
+        ),
+    ):
+        yield
 
 
 class _DeviceIsFullError(Exception):
@@ -227,7 +250,7 @@ class Predictor:
             padding = [(0, 0), (0, missing)] + [(0, 0)] * (piece.ndim - 2)
             piece = np.pad(piece, padding)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), _true_float32(self.device, self._dtype):
                 answers = self._network(torch.from_numpy(piece).to(self.device, self._dtype))
             # CUDA tells of what fails in the network when its answers are first looked at.
             shape = self.scheme.answers_shape(len(piece), frames + missing)

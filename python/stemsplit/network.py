@@ -75,7 +75,8 @@ class DensePaperNetwork(nn.Module):
     shows. So each convolution runs once over the stretch, and the few edge columns of the windows
     are had from that pass by adding what the replaced neighbour changes: convolution is linear,
     so exchanging the column at tap k adds ``W_k * (edge - shared)``. Columns are frames; the
-    result equals the sliding window's up to rounding, at about a sixth of its multiply-adds.
+    result equals the sliding window's up to rounding, with 14.6 of its 88.3 million multiply-adds a
+    frame and source: a sixth. One tap could be had from the full pass; it did not pay.
 
     In training mode the dropout of shared columns is shared by the windows that hold them. Two
     hooks, `_observe` and `_standardise`, let `paper_training` normalise the layers.

@@ -106,7 +106,7 @@ class PaperScheme:
         return batch, self._sources, frames, self._bins
 
     def see(self, spec: Spectrum, n_fft: int, gains: Sequence[float] = AS_IT_IS) -> FloatArray:  # noqa: ARG002
-        """Give float32 (1, frames, network bins), as published; see `Scheme.see`."""
+        """Give float32 (1, frames, network bins), without gains; see `Scheme.see`."""
         return network_magnitudes(spec, n_fft, self._bins, self._power)[None]
 
     def known(self, answers: FloatArray, channels: int) -> FloatArray:  # noqa: ARG002

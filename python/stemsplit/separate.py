@@ -162,8 +162,8 @@ class Separator:
     def gains_for(self, blocks: Iterable[Audio]) -> tuple[float, ...]:
         """Give how much louder than it is the model should hear a song.
 
-        See `stemsplit.level.hearing_gains`; the paper's network hears every song as it is, as its
-        input is published.
+        See `stemsplit.level.hearing_gains`; the paper's network hears every song as it is, as the
+        paper names no levelling.
         """
         return hearing_gains(blocks) if self.card.bands else AS_IT_IS
 
