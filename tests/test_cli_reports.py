@@ -102,6 +102,20 @@ def test_quiet_json_prints_only_the_document(separate, write_song):
     assert "peak memory" in err  # a profile that was asked for goes where there is room
 
 
+def test_a_profile_leaves_songs_out_that_were_done_before(separate, write_song):
+    """Also one of which the page alone was made now, which takes time but no segments."""
+    write_song("first.wav", 0.1)
+    assert separate("first.wav", "-o", "out", "-q")[0] == 0
+    code, out, err = separate("first.wav", "-o", "out", "--skip-existing", "--report", "--profile")
+    assert (code, b"peak memory" in out) == (0, False)
+    assert "skipped" in err
+    write_song("second.wav", 0.2)
+    songs = ("first.wav", "second.wav", "-o", "out", "--skip-existing")
+    code, out, _ = separate(*songs, "--report", "--profile")
+    assert code == 0
+    assert b"0.2 s of audio" in out
+
+
 def test_log_tells_what_happened(separate, write_song):
     write_song("good.wav", 0.1)
     assert separate("good.wav", "gone.wav", "-o", "out", "--log", "log.txt")[0] == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stemsplit.audio import AudioReader
 from stemsplit.config import SOURCES
 from stemsplit.errors import AudioError, InputError, NoSpaceError, OutputError, UsageError
 from stemsplit.outputs import OutputOptions
@@ -308,6 +311,39 @@ def test_a_place_that_cannot_be_is_found_out_first(
     with pytest.raises(OutputError, match=message):
         run(song, track="track", filename=filename)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
+
+
+def test_a_song_is_read_by_nobody_when_it_is_closed(
+    separator, write_song, tmp_path, monkeypatch
+):
+    """Where writing fails, the thread that reads ahead ends before the song's file is closed."""
+    reading = threading.Event()
+    closed_while_read = []
+    read, close = AudioReader.blocks, AudioReader.__exit__
+
+    def blocks(reader, samples):
+        for block in read(reader, samples // 4):
+            reading.set()
+            time.sleep(0.2)
+            reading.clear()
+            yield block
+
+    def exit_(reader, *error):
+        closed_while_read.append(reading.is_set())
+        return close(reader, *error)
+
+    def full(_writer, _stems):
+        reading.wait(10)
+        raise OutputError("no space")
+
+    song = write_song(seconds=10.0)
+    monkeypatch.setattr(AudioReader, "blocks", blocks)
+    monkeypatch.setattr(AudioReader, "__exit__", exit_)
+    monkeypatch.setattr(SongWriter, "write", full)
+    with pytest.raises(OutputError, match="no space"):
+        separate_file(song, tmp_path / "out", separator=separator, segment_seconds=0.5)
+    assert closed_while_read
+    assert not any(closed_while_read)
 
 
 def test_a_place_on_another_disk_is_found_out_first(run, write_song, tmp_path, monkeypatch):

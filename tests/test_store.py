@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -96,6 +97,40 @@ def test_an_interrupt_while_it_is_begun_leaves_nothing(tmp_path, monkeypatch):
     work = store.begin("song")
     assert list(tmp_path.rglob("*.part"))
     del work
+    assert everything_in(tmp_path) == []
+
+
+def test_an_interrupt_as_soon_as_it_is_begun_leaves_nothing(tmp_path, monkeypatch):
+    """Between two instructions of `begin`, which then ends the song in its own thread."""
+    begun = []
+
+    class Begun(store_module.Work):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            begun.append(True)
+
+    def interrupts(frame, event, _):
+        frame.f_trace_opcodes = frame.f_code.co_name == "_begin"
+        if event == "opcode" and begun:
+            raise KeyboardInterrupt
+        return interrupts
+
+    def begin():
+        sys.settrace(interrupts)
+        try:
+            store.begin("song")
+        except KeyboardInterrupt:
+            begun.append("interrupted")
+        finally:
+            sys.settrace(None)
+
+    store = OutputStore(tmp_path / "new" / "out")
+    monkeypatch.setattr(store_module, "Work", Begun)
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()  # it waits for nobody
+    assert begun == [True, "interrupted"]
     assert everything_in(tmp_path) == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -252,8 +252,10 @@ class Separator:
         on_progress: Callable[[Progress], None] | None = None,
         total_samples: int | None = None,
         watch: Stopwatch | None = None,
-    ) -> Iterator[Audio]:
+    ) -> Generator[Audio, None, None]:
         """Separate a mixture that comes in blocks, in memory that its length does not change.
+
+        Close the generator where it is left early, so that its threads end.
 
         Parameters
         ----------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -191,13 +192,17 @@ def _made_before(store: OutputStore, track: str, source: Path) -> Manifest | Non
     return manifest if manifest is not None and manifest.is_of(source) else None
 
 
-def _write_all(stems: Iterator[Audio], mixer: _Mixer, writer: SongWriter, watch: Stopwatch) -> int:
+def _write_all(
+    stems: Generator[Audio, None, None], mixer: _Mixer, writer: SongWriter, watch: Stopwatch
+) -> int:
     """Write what a separation gives, as it comes; give the samples per channel."""
     samples = 0
-    for block in stems:
-        with watch.stage("encode"):
-            writer.write(mixer.mix(block))
-        samples += block.shape[2]
+    # Where writing fails, the threads that read the song end before it is closed.
+    with closing(stems):
+        for block in stems:
+            with watch.stage("encode"):
+                writer.write(mixer.mix(block))
+            samples += block.shape[2]
     return samples
 
 
@@ -209,7 +214,6 @@ class _Plan:
     ) -> None:
         self._reader = reader
         self._clip = options.clip
-        self._title = track
         card = separator.card
         if options.format == "stem":
             check_available()

@@ -41,7 +41,8 @@ class OutputStore:
         self.state = root / STATE_FOLDER
         self._made: list[Path] = []
         self._needed: set[Path] = set()
-        self._guard = threading.Lock()
+        # An interrupt in `begin` may end its song there, in the same thread.
+        self._guard = threading.RLock()
 
     def manifest(self, track: str) -> Manifest | None:
         """Give the record of a song, by the name it has here; None if it is not done."""

@@ -17,7 +17,7 @@ from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.cli.progress import Display
 from stemsplit.errors import StemsplitError, UsageError
 from stemsplit.events import Event
-from stemsplit.report import BatchReport, Failure
+from stemsplit.report import DONE, BatchReport, Failure
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _show(event: Event, display: Display, freed: FreedMemory) -> None:
 def _print_profile(batch: Batch, report: BatchReport, *, to_stderr: bool) -> None:
     from stemsplit.cli.profile import print_profile
 
-    done = [song for song in report.songs if song.timings]
+    done = [song for song in report.songs if song.status == DONE]
     if done:
         where = f"{report.device} in {report.precision}"
         print_profile(batch.setup, done, where, to_stderr=to_stderr)
