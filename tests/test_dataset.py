@@ -12,7 +12,7 @@ import soundfile
 
 from conftest import StemMaker, write_folder
 from stemsplit.config import SOURCES
-from stemsplit.dataset import find_tracks, read_track
+from stemsplit.dataset import Track, find_tracks, read_track
 from stemsplit.errors import AudioError, InputError, MissingExtraError
 
 
@@ -42,6 +42,18 @@ def test_reads_a_folder_of_stems(
         error = np.linalg.norm(audio.stems[index] - stems[source])
         assert error <= tolerance * np.linalg.norm(stems[source])
     np.testing.assert_allclose(audio.mixture, audio.stems.sum(axis=0), atol=1e-6)
+
+
+def test_of_several_files_of_a_stem_the_one_without_loss_counts(
+    tmp_path: Path, make_stems: StemMaker
+) -> None:
+    song = tmp_path / "song"
+    for suffix in (".ogg", ".flac", ".wav"):
+        write_folder(tmp_path / f"of {suffix}", make_stems(0.1), suffix)
+        song.mkdir(exist_ok=True)
+        for path in (tmp_path / f"of {suffix}").iterdir():
+            path.rename(song / path.name)
+        assert {path.suffix for path in Track("song", song).files.values()} == {suffix}
 
 
 def test_takes_the_mixture_a_track_has(tmp_path: Path, make_stems: StemMaker) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 
 import pytest
+import soundfile
 import torch
 
 from stemsplit import trust
@@ -83,6 +84,20 @@ def test_an_extension_that_is_missing(monkeypatch):
     assert found["extension"].status == "wrong"
     assert found["extension"].remedy.startswith("install stemsplit again")
     assert found["libsndfile"].status == "ok"
+
+
+def test_a_format_that_is_not_written_is_not_among_those_that_are(monkeypatch):
+    write = soundfile.write
+
+    def without_mp3(file, data, rate, **options):
+        if options["format"] == "MP3":
+            raise ValueError("Unknown format: 'MP3'")
+        write(file, data, rate, **options)
+
+    monkeypatch.setattr(soundfile, "write", without_mp3)
+    found = checked()
+    assert found["MP3"].status == "wrong"
+    assert found["libsndfile"].detail.endswith(": WAV, FLAC, AIFF, OGG")
 
 
 def test_an_extra_that_is_missing_is_no_fault(monkeypatch):

@@ -81,6 +81,9 @@ def test_a_smaller_or_other_network_is_refused() -> None:
         embed(BandUNet(4, SMALL), large.state_dict())
     with pytest.raises(RuntimeError, match="another kind"):
         embed(large, {"weight": torch.zeros(1)})
+    flat = {name: weights.flatten() for name, weights in large.state_dict().items()}
+    with pytest.raises(RuntimeError, match="should be at most"):
+        embed(large, flat)
 
 
 def saved(size: UNetSize, card_path: Path) -> Path:

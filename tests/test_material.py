@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from conftest import StemMaker, write_folder
 from stemsplit.dataset import find_tracks
+from stemsplit.errors import OutputError
 from stemsplit.material import StoredTrack, active_level_db, store_tracks
 
 
@@ -50,3 +52,49 @@ def test_level_of_a_sine() -> None:
     half = np.concatenate((sine, np.zeros_like(sine)), axis=1)
     assert active_level_db(half, 44100) == pytest.approx(-3.01, abs=0.01)
     assert active_level_db(np.zeros((1, 100), np.float32), 44100) is None
+
+
+def test_what_is_stored_is_whole_or_absent(
+    tmp_path: Path, make_stems: StemMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "data" / "song", make_stems(0.2))
+    found, store = find_tracks(tmp_path / "data"), tmp_path / "store"
+    save, saved = np.save, []
+
+    def interrupted(path: Path, stem: np.ndarray) -> None:
+        save(path, stem)
+        saved.append(path)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store_tracks(found, store)
+    assert list(store.iterdir()) == []
+    killed = store / ".partial-killed"
+    killed.mkdir()
+    os.utime(killed, (0, 0))
+    (track,) = store_tracks(found, store)
+    assert list(store.iterdir()) == [track.stems["bass"].path.parent]
+
+
+def test_another_run_may_store_the_same_song_meanwhile(
+    tmp_path: Path, make_stems: StemMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "data" / "song", make_stems(0.2))
+    found, store = find_tracks(tmp_path / "data"), tmp_path / "store"
+    rename = Path.rename
+
+    def second(path: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        store_tracks(found, store)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", second)
+    (track,) = store_tracks(found, store)
+    assert list(store.iterdir()) == [track.stems["bass"].path.parent]
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    with pytest.raises(OutputError, match=r"cannot write .*file.*; choose another --store"):
+        store_tracks(found, in_the_way)

@@ -313,9 +313,7 @@ def test_a_place_that_cannot_be_is_found_out_first(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
 
 
-def test_a_song_is_read_by_nobody_when_it_is_closed(
-    separator, write_song, tmp_path, monkeypatch
-):
+def test_a_song_is_read_by_nobody_when_it_is_closed(separator, write_song, tmp_path, monkeypatch):
     """Where writing fails, the thread that reads ahead ends before the song's file is closed."""
     reading = threading.Event()
     closed_while_read = []

@@ -190,6 +190,9 @@ def test_a_training_begins_from_another_ones_weights(
         assert torch.equal(one, other)
     with pytest.raises(InputError, match="cannot begin from"):
         training_of(recipe, tracks, [], tmp_path / "third", start=tmp_path)
+    (tmp_path / "first" / "best.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"cannot read .*best\.pt: got .*, wanted a file that"):
+        training_of(recipe, tracks, [], tmp_path / "third", start=tmp_path / "first")
 
 
 def test_a_training_begins_from_a_models_card(tracks: list[StoredTrack], tmp_path: Path) -> None:
@@ -339,6 +342,11 @@ def test_bad_settings_are_refused() -> None:
         LoopSettings(steps=0)
     with pytest.raises(UsageError, match="precision"):
         LoopSettings(precision="int8")
+    for name in ("learning_rate", "weight_decay", "warmup", "patience"):
+        with pytest.raises(UsageError, match=f"bad {name}: got -1, wanted a number from 0"):
+            LoopSettings(**{name: -1})
+    with pytest.raises(UsageError, match="bad learning_rate: got nan"):
+        LoopSettings(learning_rate=float("nan"))
 
 
 def test_muon_resumes_to_the_same_bits(tracks: list[StoredTrack], tmp_path: Path) -> None:

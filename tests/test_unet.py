@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -125,3 +126,18 @@ def test_a_second_round_costs_only_its_entrance(size: UNetSize, entrance: str) -
 def test_no_rounds_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"bad {name}: got 0, wanted at least 1"):
         UNetSize(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"bands": 380}, "bad bands: got 380, wanted a multiple of 8"),
+        ({"widths": (16, 16)}, "bad squeeze: got 3 of them, wanted one for each of 2 widths"),
+        ({"widths": ()}, "wanted numbers of at least 1"),
+        ({"squeeze": (24, 0, 24)}, "wanted numbers of at least 1"),
+        ({"blocks": -1}, "wanted numbers of at least 1"),
+    ],
+)
+def test_a_size_that_no_network_has_is_refused(facts: dict[str, Any], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        UNetSize(**facts)

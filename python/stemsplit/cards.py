@@ -143,9 +143,9 @@ def read_card(path: Path) -> ModelCard:
     return card
 
 
-def write_card(card: ModelCard, path: Path) -> None:
-    """Write a card as JSON."""
-    with replaced(path) as temporary:
+def write_card(card: ModelCard, path: Path, remedy: str = "choose another --output") -> None:
+    """Write a card as JSON; the remedy is for a place that cannot be written to."""
+    with replaced(path, remedy) as temporary:
         temporary.write_text(
             json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n",
             encoding="utf-8",

@@ -43,7 +43,7 @@ class Track:
         return {
             name: self.path / f"{name}{suffix}"
             for name in (MIXTURE, *SOURCES)
-            for suffix in SUFFIXES
+            for suffix in reversed(SUFFIXES)  # of several files of a stem the first kind counts
             if (self.path / f"{name}{suffix}").is_file()
         }
 

@@ -149,10 +149,11 @@ def installing(extra: str) -> str:
     return f"pip install {' '.join(packages)}"
 
 
-def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+def output_error(
+    path: str | os.PathLike[str], error: OSError, remedy: str = "choose another --output"
+) -> OutputError:
     """Say that a path cannot be written to, with what the system gave as the reason."""
     full = error.errno in _NO_SPACE
-    remedy = "choose another --output"
     return (NoSpaceError if full else OutputError)(
         f"cannot write {os.fspath(path)}",
         got=error.strerror or error,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,24 +13,22 @@ from pathlib import Path
 from stemsplit.errors import output_error
 
 _LONG_NAME = 200  # bytes; most file systems take 255
+_STALE_SECONDS = 7 * 86_400  # after which a call at work is taken for one that was killed
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, remedy: str = "choose another --output") -> Iterator[Path]:
     """Give a temporary name in the folder of ``path`` to write to; rename it at the end.
 
     The file is flushed to the disk before the rename. When the body raises, the temporary file is
-    removed and ``path`` stays as it was.
+    removed and ``path`` stays as it was. The body only writes: its errors are taken for the file's.
 
     Raises
     ------
     OutputError
         The folder cannot be made or written to.
     """
-    name = path.name
-    if len(os.fsencode(name)) > _LONG_NAME:  # with more to it, it could be too long for a file
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -36,10 +36,36 @@ def replaced(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise output_error(path, error) from error
+        raise output_error(path, error, remedy) from error
     finally:
         with suppress(OSError):  # the folder that could not be made
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, remedy: str) -> None:
+    """See that `replaced` can write a file, where much work comes first; raises `OutputError`."""
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise output_error(path, error, remedy) from error
+
+
+def _temporary(path: Path) -> Path:
+    name = path.name
+    if len(os.fsencode(name)) > _LONG_NAME:  # with more to it, it could be too long for a file
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return path.with_name(f".{name}.{os.getpid()}.tmp")
+
+
+def remove_stale(folder: Path, prefix: str) -> None:
+    """Remove the folders of names that begin so which a call left that was killed a week ago."""
+    for partial in folder.glob(f"{prefix}*"):
+        with suppress(FileNotFoundError):  # another call has ended
+            if time.time() - partial.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

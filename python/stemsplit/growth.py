@@ -44,8 +44,10 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, given in smaller.items():
             weights = state[name]
-            fits = all(a >= b for a, b in zip(weights.shape, given.shape, strict=True))
-            if weights.ndim != given.ndim or not fits:
+            fits = weights.ndim == given.ndim and all(
+                a >= b for a, b in zip(weights.shape, given.shape, strict=True)
+            )
+            if not fits:
                 raise RuntimeError(
                     f"{name} is {tuple(given.shape)} and should be at most {tuple(weights.shape)}"
                 )

@@ -142,7 +142,7 @@ def spool(stream: IO[bytes], folder: Path) -> Song:
         with path.open("xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
     except OSError as error:
-        raise output_error(path, error) from error
+        raise output_error(path, error, "set TMPDIR to another folder") from error
     return Song(path, "stdin", STDIN)
 
 

@@ -105,9 +105,9 @@ def add(candidate: Candidate) -> Path:
     """
     verify(candidate)
     card_path = _card_path(candidate.card.name)
-    with replaced(card_path.with_suffix(".pt")) as temporary:
+    with replaced(card_path.with_suffix(".pt"), trust.OTHER_FOLDER) as temporary:
         temporary.write_bytes(candidate.weights)
-    write_card(candidate.card, card_path)
+    write_card(candidate.card, card_path, trust.OTHER_FOLDER)
     trust.accept(candidate.card)
     return card_path
 
@@ -141,7 +141,7 @@ def remove(model: str) -> bool:
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:
-                raise output_error(file, error) from error
+                raise output_error(file, error, trust.OTHER_FOLDER) from error
         return True
     if model.endswith(".json") and Path(model).is_file() and trust.forget(read_card(Path(model))):
         return False

@@ -51,6 +51,10 @@ class LoopSettings:
         for name in ("steps", "validate_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
+        for name in ("learning_rate", "weight_decay", "warmup", "patience"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise UsageError(f"bad {name}", got=value, wanted="a number from 0")
         if not 0 <= self.average < 1:
             raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
         if self.optimizer not in OPTIMIZERS:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
 from stemsplit.config import SOURCES
-from stemsplit.dataset import Audio, Track, read_track
+from stemsplit.dataset import Audio, Track, TrackAudio, read_track
+from stemsplit.errors import output_error
+from stemsplit.files import remove_stale
 
 ACTIVE_DB = -60.0
 """Level above which a stretch of a stem counts as sounding, in dB of full scale."""
 
 _FULL_SCALE = 32767
+_PARTIAL = ".partial-"
 _ACTIVE_BLOCK_SECONDS = 0.5
 
 
@@ -73,14 +76,24 @@ def store_tracks(
     """Decode tracks into a folder, once: what is there already is used as it is.
 
     An entry is known by the path, sizes and times of its files. Entries are written to a temporary
-    name and renamed, so that an interrupted call leaves no half of one behind.
+    name and renamed; what a killed call left half-written is removed a week later.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stored = []
     for track in tracks:
         entry = folder / _fingerprint(track)
         if not (entry / "track.json").is_file():
-            _store(track, entry)
+            audio = read_track(track)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                remove_stale(folder, _PARTIAL)
+                _store(track, audio, entry)
+            except OSError as error:
+                raise output_error(folder, error, "choose another --store") from error
         stored.append(_load(entry))
         if on_track is not None:
             on_track(track)
@@ -93,16 +106,25 @@ def _fingerprint(track: Track) -> str:
     return hashlib.sha256(json.dumps([track.name, facts]).encode()).hexdigest()[:24]
 
 
-def _store(track: Track, entry: Path) -> None:
-    audio = read_track(track)
-    temporary = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
-    temporary.mkdir(exist_ok=True)
+def _store(track: Track, audio: TrackAudio, entry: Path) -> None:
+    with TemporaryDirectory(prefix=_PARTIAL, dir=entry.parent) as partial:
+        whole = Path(partial) / entry.name
+        _write(track, audio, whole)
+        try:
+            whole.rename(entry)
+        except OSError:
+            if not (entry / "track.json").is_file():
+                raise  # else another call has made it meanwhile
+
+
+def _write(track: Track, audio: TrackAudio, folder: Path) -> None:
+    folder.mkdir()
     stems = {}
     for source, stem in zip(SOURCES, audio.stems, strict=True):
         peak = float(np.abs(stem).max())
         if source not in audio.present or peak == 0:
             continue
-        np.save(temporary / f"{source}.npy", np.rint(stem * (_FULL_SCALE / peak)).astype(np.int16))
+        np.save(folder / f"{source}.npy", np.rint(stem * (_FULL_SCALE / peak)).astype(np.int16))
         level = active_level_db(stem, audio.sample_rate)
         stems[source] = {"scale": peak / _FULL_SCALE, "level_db": level}
     facts = {
@@ -111,8 +133,7 @@ def _store(track: Track, entry: Path) -> None:
         "sample_rate": audio.sample_rate,
         "stems": stems,
     }
-    (temporary / "track.json").write_text(json.dumps(facts, indent=1))
-    temporary.rename(entry)
+    (folder / "track.json").write_text(json.dumps(facts, indent=1))
 
 
 def _load(entry: Path) -> StoredTrack:

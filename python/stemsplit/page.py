@@ -115,7 +115,8 @@ def write_page(path: Path, mixture: Path, stems: Mapping[str, Path], facts: Page
     tracks = {"mixture": mixture, **stems}
     # Encoding the sound takes nearly all of the time, and does so outside Python's lock.
     with ExitStack() as files, replaced(path) as temporary, ThreadPoolExecutor() as pool:
-        audio = [files.enter_context(tempfile.TemporaryFile()) for _ in tracks]
+        beside = temporary.parent  # on the same disk, which is the one that is known to have room
+        audio = [files.enter_context(tempfile.TemporaryFile(dir=beside)) for _ in tracks]
         measured = pool.map(_portrait, tracks.values(), repeat(samples), audio)
         portraits = dict(zip(tracks, measured, strict=True))
         template.stream(_context(portraits, facts)).dump(str(temporary), encoding="utf-8")

@@ -348,5 +348,15 @@ def _fill(network: nn.Module, start: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Read what `Training` saved; raises `InputError` where it is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds: no zip, a part missing, something but tensors
+        raise InputError(
+            f"cannot read {path}",
+            got=f"{type(error).__name__}: {str(error).split('. ')[0]}",
+            wanted="a file that stemsplit train wrote",
+        ) from error
     return state

@@ -19,6 +19,8 @@ from stemsplit.packaged import SEALS
 
 VARIABLE: Final = "STEMSPLIT_MODELS"
 """Environment variable for another place than `models_folder`'s own."""
+OTHER_FOLDER: Final = f"set {VARIABLE} to another folder"
+"""What to do where the folder cannot be written to."""
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the packaged models are."""
@@ -81,7 +83,7 @@ def accept(card: ModelCard) -> None:
     """
     path = _record(card.sha256)
     facts = {"name": card.name, "seal": card.seal, "accepted": time.strftime("%Y-%m-%d %H:%M:%S")}
-    with replaced(path) as temporary:
+    with replaced(path, OTHER_FOLDER) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
@@ -93,7 +95,7 @@ def forget(card: ModelCard) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise output_error(path, error) from error
+        raise output_error(path, error, OTHER_FOLDER) from error
     return True
 
 

@@ -63,6 +63,15 @@ class UNetSize:
         for name in ("rounds", "middle_rounds"):
             if getattr(self, name) < 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
+        numbers = (self.bands, *self.widths, *self.squeeze, *self.dilations)
+        if not self.widths or not all(number >= 1 for number in numbers) or self.blocks < 0:
+            raise UsageError("bad size of a network", got=self, wanted="numbers of at least 1")
+        if len(self.squeeze) != len(self.widths):
+            wanted = f"one for each of {len(self.widths)} widths"
+            raise UsageError("bad squeeze", got=f"{len(self.squeeze)} of them", wanted=wanted)
+        if self.bands % 2 ** len(self.widths):
+            wanted = f"a multiple of {2 ** len(self.widths)}, as each of the widths halves them"
+            raise UsageError("bad bands", got=self.bands, wanted=wanted)
 
     @classmethod
     def named(cls, facts: dict[str, Any]) -> UNetSize:

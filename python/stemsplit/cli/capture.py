@@ -37,7 +37,7 @@ def run_captured(folder: Path, command: Callable[[], int]) -> int:
             code = _ended(command)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}", got=error.strerror or error) from error
-    with replaced(folder / "exit-code") as temporary:
+    with replaced(folder / "exit-code", "choose another --capture") as temporary:
         temporary.write_text(f"{code}\n", encoding="ascii")
     return code
 

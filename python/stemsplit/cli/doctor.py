@@ -129,6 +129,7 @@ def _decoders() -> Iterator[Check]:
     import soundfile
 
     signal = np.random.default_rng(0).uniform(-0.5, 0.5, (4096, 2))
+    works = []
     for name, subtype in _FORMATS.items():
         try:
             file = io.BytesIO()
@@ -138,7 +139,9 @@ def _decoders() -> Iterator[Check]:
         except (soundfile.SoundFileError, ValueError) as error:
             remedy = "pip install --upgrade soundfile, which brings libsndfile 1.1 or newer"
             yield Check(name, "wrong", f"cannot be written and read: {error}", remedy)
-    yield Check("libsndfile", "ok", f"{soundfile.__libsndfile_version__}: {', '.join(_FORMATS)}")
+        else:
+            works.append(name)
+    yield Check("libsndfile", "ok", f"{soundfile.__libsndfile_version__}: {', '.join(works)}")
 
 
 def _extras() -> Iterator[Check]:

@@ -15,7 +15,7 @@ import typer
 from stemsplit.cli.logfile import holds_data
 from stemsplit.cli.process import tune_process
 from stemsplit.errors import OutputError, UsageError
-from stemsplit.files import is_folder, replaced
+from stemsplit.files import check_writable, is_folder, replaced
 from stemsplit.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def evaluate(
     from stemsplit.evaluate import evaluate as run
     from stemsplit.separate import Separator
 
-    with _json_file(json_path) as write, _progress(quiet=quiet) as show:
+    write = _json_file(json_path)
+    with _progress(quiet=quiet) as show:
         evaluation = run(
             directory,
             Separator(model, device, precision=precision, shifts=shifts),
@@ -141,7 +142,8 @@ def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:
         "speed": facts["speed"],
         "figures": figures,
     }
-    write_card(dataclasses.replace(read_card(path), validation=validation), path)
+    card = dataclasses.replace(read_card(path), validation=validation)
+    write_card(card, path, "leave --update-card out")
     print(f"card written: {path}", file=sys.stderr)
 
 
@@ -248,15 +250,10 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         yield show
 
 
-@contextmanager
-def _json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Give what writes the JSON file, which takes its name when the context ends well.
-
-    A place that cannot be written to shows on entry, before the work.
-    """
+def _json_file(path: Path | None) -> Callable[[dict[str, Any]], None]:
+    """Give what writes the JSON file; a place that cannot be written to shows before the work."""
     if path is None:
-        yield lambda _content: None
-        return
+        return lambda _content: None
     if is_folder(path):
         raise OutputError(f"cannot write {path}", got="a folder", wanted="the name of a file")
     try:
@@ -265,11 +262,12 @@ def _json_file(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         raise OutputError(f"cannot write {path}", got=error.strerror) from error
     if data:
         raise OutputError(f"cannot write {path}", got="a file that is no JSON", wanted="another")
-    with replaced(path) as temporary:
-        temporary.touch()
+    remedy = "choose another --json"
+    check_writable(path, remedy)
 
-        def write(content: dict[str, Any]) -> None:
-            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    def write(content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        with replaced(path, remedy) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-        yield write
+    return write

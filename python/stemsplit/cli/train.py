@@ -56,7 +56,8 @@ def train(
         str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads; all by default.")
+        int | None,
+        typer.Option("--threads", metavar="N", min=1, help="CPU threads; all by default."),
     ] = None,
     store: Annotated[
         Path | None,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +15,7 @@ import numpy.typing as npt
 from stemsplit.dataset import Audio
 from stemsplit.encode import open_encoder
 from stemsplit.errors import InputError, UsageError, output_error
+from stemsplit.files import remove_stale
 from stemsplit.material import active_level_db
 from stemsplit.outputs import Form
 
@@ -28,7 +26,6 @@ _PEAK = 10 ** (-1 / 20)
 # Hidden, so that nobody takes what is in them for tracks: folders of calls at work, and a file for
 # each job that gave nothing to hear, which may take as long to find out as a track to make.
 _PARTIAL, _SILENT = ".partial-", ".silent"
-_STALE_SECONDS = 7 * 86_400  # after which a call at work is taken for one that was killed
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ def make_collection(
     results = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_stale(folder)
+        remove_stale(folder, _PARTIAL)
         with TemporaryDirectory(prefix=_PARTIAL, dir=folder) as partial:
             for job in jobs:
                 results.append(_made(job, folder, Path(partial), audio_format, seed))
@@ -131,13 +128,6 @@ def make_collection(
     except OSError as error:
         raise output_error(folder, error) from error
     return results
-
-
-def _remove_stale(folder: Path) -> None:
-    for partial in folder.glob(f"{_PARTIAL}*"):
-        with suppress(FileNotFoundError):  # another call has ended
-            if time.time() - partial.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _made(job: Job, folder: Path, partial: Path, audio_format: str, seed: int) -> Made:
