@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def document() -> str:
 def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
     """Give all commands below a group, with the words that call them."""
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         inner = hasattr(command, "commands")
         if not inner or command.invoke_without_command:
             yield f"{path} {name}", command
@@ -43,7 +46,8 @@ def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
 
 def _body(usage: str, command: Any) -> Iterator[str]:
     yield f"```\n{usage}\n```\n"
-    yield f"{command.help.strip()}\n"
+    for paragraph in command.help.strip().split("\n\n"):
+        yield f"{textwrap.fill(paragraph, 100, break_on_hyphens=False)}\n"
     arguments = _arguments(command)
     if arguments:
         yield "| argument | |\n|---|---|"

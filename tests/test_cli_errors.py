@@ -76,9 +76,16 @@ def test_names_that_cannot_be(failing, write_song, name):
     assert line.startswith(("cannot open", "nothing matches"))
 
 
-@pytest.mark.parametrize("content", ["", "La la la\n" * 1000])
-def test_text_file(failing, tmp_path, content):
-    (tmp_path / "song.wav").write_text(content)
+def test_an_empty_file(failing, tmp_path):
+    (tmp_path / "song.wav").touch()
+    code, line = failing("song.wav", "-o", "out")
+    assert code == 65
+    assert line.startswith("no audio in song.wav: got an empty file, wanted a file libsndfile")
+    assert line.endswith("; see that its export ran to the end")
+
+
+def test_text_file(failing, tmp_path):
+    (tmp_path / "song.wav").write_text("La la la\n" * 1000)
     code, line = failing("song.wav", "-o", "out")
     assert code == 65
     assert re.fullmatch(r"cannot read song.wav as audio: got .+, wanted .+; convert it .+", line)

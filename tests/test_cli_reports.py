@@ -16,7 +16,9 @@ import pytest
 import soundfile
 
 from stemsplit.cli.app import run
+from stemsplit.cli.progress import Display
 from stemsplit.config import SOURCES
+from stemsplit.events import SongEnded
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs/separate.schema.json").read_text())
 
@@ -137,6 +139,33 @@ def test_a_quiet_log_appears_only_with_trouble(separate, write_song):
     assert first[:4].isdigit()
 
 
+def test_a_quiet_log_says_by_how_much_stems_are_softer(separate, tmp_path):
+    """As Ardour runs it, where nobody sees stderr: no level changes without a word."""
+    loud = np.sign(np.random.default_rng(0).uniform(-1, 1, (22_050, 2)))
+    soundfile.write(tmp_path / "loud.wav", loud, 44_100)
+    assert separate("loud.wav", "-o", "out", "-q", "--log", "log.txt") == (0, b"", "")
+    (line,) = Path("log.txt").read_text().splitlines()
+    assert " warning loud.wav: all stems at -" in line
+    assert line.endswith(" dB, so that none clips (see --clip)")
+
+
+def test_songs_that_an_interrupt_kept_from_being_begun_did_not_fail(separate, write_song):
+    for name in ("1.wav", "2.wav", "3.wav"):
+        write_song(name, 0.1)
+    show = Display.show
+
+    def interrupted(display, event, **more):
+        show(display, event, **more)
+        if isinstance(event, SongEnded) and event.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Display, "show", interrupted)
+        code, _, err = separate("gone.wav", "1.wav", "2.wav", "3.wav", "-o", "out")
+    assert code == 130
+    assert "4 songs: 1 done, 0 skipped, 1 failed, 2 not done" in err
+
+
 @pytest.mark.parametrize("place", ["missing/log.txt", "."])
 def test_a_log_that_cannot_be_written_is_found_out_first(separate, write_song, place):
     write_song(seconds=0.1)
@@ -162,6 +191,9 @@ def test_nothing_on_stdin(separate, monkeypatch):
     code, _, err = separate("-", "-o", "out")
     assert code == 65
     assert err.count("\n") == 1
+    assert "no audio from stdin: got nothing" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no song")))
+    assert "error: cannot read stdin as audio: got " in separate("-", "-o", "out")[2]
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])

@@ -125,6 +125,8 @@ def test_a_command_takes_the_shared_keys_it_has_and_its_own_table(command, confi
         ("bit_depth = 16", 2, "got bit_depth; did you mean bit-depth?"),
         ("colour = 1", 2, "got colour; see stemsplit separate --help"),
         ("settle = 1", 2, "unknown key in "),
+        ("hard = true", 2, "got hard; write soft = false"),
+        ("[watch]\ncolour = 1", 2, "got colour; see stemsplit watch --help"),
         ("[watch]\nsegment = 1", 2, "config.toml [watch]: got segment"),
         ("watch = 1", 2, "got 1, wanted [watch]"),
         ('segment = "ten"', 2, "bad segment in "),

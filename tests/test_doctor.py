@@ -133,6 +133,10 @@ def test_a_bad_configuration_and_variables(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor_module, "_CHECKS", {"configuration": doctor_module._settings})
     assert checked()["configuration"].status == "wrong"
     (tmp_path / "config" / "stemsplit" / "config.toml").write_text("")
+    assert checked()["variables"].remedy is None
+    monkeypatch.setenv("STEMSPLIT_MODLE", "tiny")
+    assert checked()["variables"].remedy == "nothing reads STEMSPLIT_MODLE: is it written right?"
+    monkeypatch.delenv("STEMSPLIT_MODLE")
     assert checked()["variables"].detail == "STEMSPLIT_THREADS=1"
 
 

@@ -156,6 +156,18 @@ def test_songs_of_one_name_get_names_of_their_own(tree):
     assert got == names("a/song.wav", "b/Song.flac", "b/song.mp3", "c/b/song.mp3")
 
 
+def test_songs_of_one_folder_differ_by_their_endings(tree):
+    """As where a DAW exports in two formats at once; another folder's song gets its name."""
+    tree("a/song.wav", "a/song.flac", "a/song.MP3", "b/song.wav")
+    arguments = ["a/song.wav", "a/song.flac", "a/song.MP3", "b/song.wav"]
+    wanted = ["song", "song (flac)", "song (mp3)", "song (b)"]
+    assert names(*arguments) == wanted
+    for track, path in zip(wanted, arguments, strict=True):
+        done(track, path)
+    assert names(*reversed(arguments)) == wanted[::-1]
+    assert names("a/song.flac") == ["song (flac)"]
+
+
 def test_a_folders_tree_is_kept(tree):
     tree("album/CD1/song.wav", "album/CD2/song.wav", "other/CD1/song.wav")
     assert names("album") == ["CD1/song", "CD2/song"]

@@ -297,7 +297,7 @@ def test_a_folder_in_the_way(run, write_song, tmp_path):
     ("filename", "message"),
     [
         ("{track}" * 60 + "/{stem}.{ext}", "File name too long"),
-        ("{stem}{track}" + "x" * 250, "File name too long"),
+        ("{stem}{track}" + "x" * 250 + ".wav", "File name too long"),
         ("file/{stem}.{ext}", "file is no folder"),
     ],
 )

@@ -191,13 +191,21 @@ def _check_readable(path: Path) -> None:
                 wanted="an audio file",
                 remedy="pipe it in: stemsplit - < FILE",
             )
-        path.open("rb").close()
+        with path.open("rb") as file:
+            empty = not file.read(1)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(
             f"cannot open {path}", got=_reason(error), remedy="check its permissions"
         ) from error
+    if empty:
+        raise AudioError(
+            f"no audio in {path}",
+            got="an empty file",
+            wanted=_FORMATS,
+            remedy="see that its export ran to the end",
+        )
 
 
 def _decoder(path: Path) -> Decoder:

@@ -204,7 +204,7 @@ class Batch:
                 form = self.options.outputs.form(reader.form)
                 return len(self._names) * estimated_bytes(form, reader.likely_frames)
         except StemsplitError as error:
-            self._end(number, failed(song.shown, error), reports)
+            self._end(number, _failed(song, error), reports)
             return None
 
     def _warn_of_space(self, needed: int) -> None:
@@ -307,7 +307,7 @@ class Batch:
         except _CancelledError:
             return
         except StemsplitError as error:
-            report = failed(song.shown, error)
+            report = _failed(song, error)
         except Exception as error:  # the other songs of the night shall not pay for it
             report, trace = (
                 failed(song.shown, unforeseen(song.shown, error)),
@@ -387,3 +387,12 @@ class Batch:
         if self._on_event is not None:
             with self._guard:
                 self._on_event(event)
+
+
+def _failed(song: Song, error: StemsplitError) -> SongReport:
+    """Report a failure; of a song from stdin without the file that it waits in."""
+    report = failed(song.shown, error)
+    if song.shown != "-" or report.error is None:
+        return report
+    message = report.error.message.replace(str(song.path), "stdin")
+    return dataclasses.replace(report, error=dataclasses.replace(report.error, message=message))

@@ -138,6 +138,8 @@ def read_card(path: Path) -> ModelCard:
         _check(card)
     except StemsplitError as error:  # from the geometry
         raise _bad(path, str(error)) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _bad(path, "no JSON") from error
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _bad(path, f"{type(error).__name__}: {error}") from error
     return card

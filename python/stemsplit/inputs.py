@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from stemsplit.audio import AUDIO_SUFFIXES
-from stemsplit.errors import InputError, output_error
+from stemsplit.errors import AudioError, InputError, output_error
 from stemsplit.files import absolute, is_folder
 from stemsplit.manifest import Manifest, fingerprint
 from stemsplit.store import STATE_FOLDER, OutputStore
 
 STDIN = "-"
-_NAMES_TRIED = 5  # of those a song may have had: its own, two longer ones, some with digits
+_NAMES_TRIED = 6  # of those a song may have had: its own, three longer ones, some with digits
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
     """Give each song a name of its own among them all, and among those the folder has already.
 
     A song keeps the name under which it was done before, from the same place or another where it
-    is no longer. Where two songs of one name meet, the later gets its folder's name in brackets, or
-    its file's ending too, or a few digits that its path gives.
+    is no longer. Where two songs of one name meet, the later gets its folder's name in brackets
+    (its file's ending, where its folder holds the song in other formats too), or both, or a few
+    digits that its path gives.
     """
     taken: set[str] = set()
     named = []
@@ -135,7 +136,13 @@ def folder_name(path: Path) -> str:
 
 
 def spool(stream: IO[bytes], folder: Path) -> Song:
-    """Copy a stream into a file, as decoders seek; raises `OutputError` where there is no room."""
+    """Copy a stream into a file, as decoders seek.
+
+    Raises
+    ------
+    OutputError
+        There is no room for it.
+    """
     path = folder / "stdin" / "stdin"  # its folder has a name that a template may ask for
     try:
         path.parent.mkdir()
@@ -143,6 +150,10 @@ def spool(stream: IO[bytes], folder: Path) -> Song:
             shutil.copyfileobj(stream, file, 1 << 20)
     except OSError as error:
         raise output_error(path, error, "set TMPDIR to another folder") from error
+    if not path.stat().st_size:
+        remedy = "see that what is piped in gives a song"
+        problem = AudioError("no audio from stdin", got="nothing", wanted="a file", remedy=remedy)
+        return Song(path, "stdin", STDIN, problem)
     return Song(path, "stdin", STDIN)
 
 
@@ -161,7 +172,12 @@ def _candidates(song: Song) -> Iterator[str]:
 def _longer_names(song: Song) -> Iterator[str]:
     path = Path(absolute(song.path))
     track = PurePosixPath(song.track)
-    yield str(track.with_name(f"{track.name} ({path.parent.name})"))
+    folder = str(track.with_name(f"{track.name} ({path.parent.name})"))
+    ending = str(track.with_name(f"{track.name} ({path.suffix.lower().removeprefix('.')})"))
+    others = (path.with_suffix(suffix) for suffix in AUDIO_SUFFIXES if suffix != path.suffix)
+    if path.suffix and any(map(os.path.lexists, others)):
+        yield ending
+    yield folder
     yield str(track.with_name(f"{path.name} ({path.parent.name})"))
 
 
@@ -184,7 +200,8 @@ def _meant(argument: Path, output: Path | None) -> Iterator[Song]:
         for match in matches:
             yield from _meant(Path(match), output)
         if not matches:
-            yield _without(argument, InputError(f"nothing matches {argument}"))
+            remedy = "check the pattern and the folder"
+            yield _without(argument, InputError(f"nothing matches {argument}", remedy=remedy))
     else:
         yield Song(argument, song_name(argument), str(argument))
 

@@ -248,6 +248,10 @@ class OutputOptions:
                 got=self.filename,
                 wanted="a path below the output folder, without .. and without / at its ends",
             )
+        if not self.filename.lower().endswith((".{ext}", f".{EXTENSIONS[self.format]}")):
+            raise UsageError(
+                "bad --filename", got=self.filename, wanted=".{ext} at its end, as players go by it"
+            )
         if self.format != "stem" and "stem" not in fields:
             raise UsageError(
                 "bad --filename", got=self.filename, wanted="{stem} in it, as stems differ by it"

@@ -12,6 +12,9 @@ STARTED = time.perf_counter()
 
 def main() -> NoReturn:
     """Run the command line on ``sys.argv`` and exit with its code."""
+    from stemsplit.cli.streams import mend_streams
+
+    mend_streams()  # before anything opens a file, which would get a closed one's number
     from stemsplit.cli.app import run
     from stemsplit.cli.errors import exit_on_signals
 

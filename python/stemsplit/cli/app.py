@@ -16,6 +16,7 @@ from stemsplit.cli.dataset import dataset
 from stemsplit.cli.doctor import doctor
 from stemsplit.cli.errors import exit_code_of
 from stemsplit.cli.evaluate import evaluate
+from stemsplit.cli.habits import Command, translated
 from stemsplit.cli.info import info
 from stemsplit.cli.models import app as models
 from stemsplit.cli.separate import separate
@@ -23,7 +24,8 @@ from stemsplit.cli.train import train
 from stemsplit.cli.watch import watch
 from stemsplit.errors import UsageError
 
-_OWN_OPTIONS = {"--help", "--version", "--install-completion", "--show-completion", "--capture"}
+_HELP = ["-h", "--help"]
+_OWN_OPTIONS = {*_HELP, "--version", "--install-completion", "--show-completion", "--capture"}
 
 
 class _ImpliedSeparate(TyperGroup):
@@ -35,6 +37,7 @@ class _ImpliedSeparate(TyperGroup):
             raise UsageError(
                 "an argument is empty", remedy="is a variable unset in the line that was run?"
             )
+        args = translated(args, self.commands)
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = ["separate", *args]
         return super().parse_args(ctx, args)
@@ -50,7 +53,7 @@ class _ImpliedSeparate(TyperGroup):
 app = typer.Typer(
     cls=_ImpliedSeparate,
     pretty_exceptions_enable=False,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, "help_option_names": _HELP},
     subcommand_metavar="SONG... | COMMAND",
     epilog="A song that is named like a command: stemsplit ./train -o out/",
 )
@@ -58,9 +61,9 @@ app.command(cls=ConfigurableCommand, epilog=EPILOG)(separate)
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(watch)
 app.command(cls=ConfigurableCommand, epilog=EPILOG)(info)
 app.add_typer(models, name="models")
-app.command()(doctor)
-app.command()(train)
-app.command()(evaluate)
+app.command(cls=Command)(doctor)
+app.command(cls=Command)(train)
+app.command(cls=Command)(evaluate)
 app.add_typer(dataset, name="dataset")
 
 

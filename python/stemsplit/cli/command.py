@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -63,9 +64,14 @@ def run_command(
             if pipes.is_pipe(output):
                 pipes.check(songs, as_json=reporting.as_json)
                 options = settings(stack.enter_context(pipes.scratch_folder()))
-                if options.report:
-                    raise UsageError("--report needs a folder to write to", got="-o -")
+                for option, given in (
+                    ("--report", options.report),
+                    ("--skip-existing", options.skip_existing),
+                ):
+                    if given:
+                        raise UsageError(f"{option} needs a folder to look into", got="-o -")
             else:
+                _check_folder(output)
                 options = settings(output)
             freed = FreedMemory()
             batch = Batch(options, lambda event: _show(event, display, freed))
@@ -93,6 +99,18 @@ def run_command(
                 display.error(str(error))
                 code = code or error.exit_code
         return code
+
+
+def _check_folder(output: Path) -> None:
+    """See that a new folder is not called like a file, which is what was wanted then."""
+    from stemsplit.audio import AUDIO_SUFFIXES
+
+    if output.suffix.lower() in AUDIO_SUFFIXES and not output.exists():
+        raise UsageError(
+            "-o takes a folder",
+            got=output,
+            remedy=f"for one file: --stems NAME -o - > {shlex.quote(str(output))}",
+        )
 
 
 def refused(error: Failure) -> BatchReport:

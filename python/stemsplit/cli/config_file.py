@@ -7,14 +7,14 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from stemsplit.cli.habits import Command
 from stemsplit.errors import InputError, UsageError
 from stemsplit.files import user_folder
 
@@ -38,7 +38,7 @@ def config_path() -> Path:
     return user_folder("config") / "config.toml"
 
 
-class ConfigurableCommand(TyperCommand):
+class ConfigurableCommand(Command):
     """A command whose options may also come from the environment and the configuration file.
 
     Every option ``--some-name`` gets the variable ``STEMSPLIT_SOME_NAME`` and the key
@@ -88,10 +88,20 @@ class ConfigurableCommand(TyperCommand):
         values = {}
         for key, value in table.items():
             if key not in options:
-                raise _unknown_key(key, where, options)
+                raise self._unknown_key(key, where)
             name = options[key].name
             values[name] = _checked_value(value, hints[name], f"{key} in {where}")
         return values
+
+    def _unknown_key(self, key: str, where: str) -> UsageError:
+        known = self.options()
+        remedy = f"see stemsplit {self.name} --help for the options, or pass --no-config"
+        for close in get_close_matches(key.replace("_", "-"), list(known), n=1):
+            remedy = f"did you mean {close}?"
+        for name, option in known.items():
+            if f"--{key}" in option.secondary_opts:  # the other side of one that is on or off
+                remedy = f"write {name} = false"
+        return UsageError(f"unknown key in {where}", got=key, remedy=remedy)
 
 
 def variable_name(key: str) -> str:
@@ -172,14 +182,6 @@ def _load(ctx: typer.Context, off: bool) -> bool:
         commands = configurable_commands(ctx.find_root().command)
         ctx.default_map = read_config(config_path(), commands)[str(ctx.command.name)]
     return off
-
-
-def _unknown_key(key: str, where: str, known: Iterable[str]) -> UsageError:
-    close = get_close_matches(key.replace("_", "-"), list(known), n=1)
-    remedy = "see stemsplit separate --help for the options, or pass --no-config"
-    if close:
-        remedy = f"did you mean {close[0]}?"
-    return UsageError(f"unknown key in {where}", got=key, remedy=remedy)
 
 
 def _checked_value(value: object, hint: Any, where: str) -> object:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli.groups import takes_groups
+from stemsplit.cli.habits import Command
 from stemsplit.config import SOURCES
 from stemsplit.errors import PARTIAL_BATCH, UsageError
 from stemsplit.models import DEFAULT_MODEL
@@ -34,7 +35,8 @@ _Seconds = Annotated[
     float | None, typer.Option("--seconds", help="The longest track; whole songs by default.")
 ]
 _Recordings = Annotated[
-    list[Path], typer.Argument(metavar="RECORDING", help="Audio files and folders of them.")
+    list[Path],
+    typer.Argument(readable=False, metavar="RECORDING", help="Audio files and folders of them."),
 ]
 _Pieces = Annotated[float | None, typer.Option("--seconds", help="Cut into tracks of this length.")]
 _Limit = Annotated[
@@ -64,12 +66,14 @@ def describe() -> None:
     """
 
 
-@dataset.command()
+@dataset.command(cls=Command)
 @takes_groups
 def render(
     midi: Annotated[
         list[Path],
-        typer.Argument(metavar="MIDI", help="MIDI files, folders and zip archives of them."),
+        typer.Argument(
+            readable=False, metavar="MIDI", help="MIDI files, folders and zip archives of them."
+        ),
     ],
     output: _Output,
     soundfont: Annotated[
@@ -102,12 +106,13 @@ def render(
     return _make(jobs, output, how)
 
 
-@dataset.command()
+@dataset.command(cls=Command)
 @takes_groups
 def sing(
     voices: Annotated[
         list[Path],
         typer.Argument(
+            readable=False,
             metavar="VOICE...",
             help="Dry recordings of sung syllables: a file or a folder for each voice.",
         ),
@@ -140,7 +145,7 @@ def sing(
     return _make(jobs, output, how)
 
 
-@dataset.command()
+@dataset.command(cls=Command)
 @takes_groups
 def channel(
     recordings: _Recordings,
@@ -173,7 +178,7 @@ def channel(
     return _make(jobs, output, how)
 
 
-@dataset.command()
+@dataset.command(cls=Command)
 @takes_groups
 def whole(
     recordings: _Recordings,
@@ -193,7 +198,7 @@ def whole(
     return _make(jobs, output, how)
 
 
-@dataset.command()
+@dataset.command(cls=Command)
 @takes_groups
 def solos(
     recordings: _Recordings,
@@ -246,13 +251,12 @@ def _make(
     how: CollectionGroup,
 ) -> int:
     """Make tracks, with progress and a line for each that fails; give the exit code."""
-    from rich.console import Console
     from rich.progress import Progress
 
+    from stemsplit.cli.consoles import StderrConsole
     from stemsplit.making.collection import Made, chosen, make_collection
 
-    console = Console(stderr=True, quiet=how.quiet)
-    errors = Console(stderr=True)
+    console, errors = StderrConsole(quiet=how.quiet), StderrConsole()
     drawn = chosen(jobs, how.limit, how.seed)
     with Progress(console=console, transient=True, disable=how.quiet) as bar:
         task = bar.add_task("tracks", total=len(drawn))

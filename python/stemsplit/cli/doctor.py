@@ -164,7 +164,19 @@ def _settings() -> Iterator[Check]:
     variables = sorted(name for name in os.environ if name.startswith("STEMSPLIT_"))
     if variables:
         values = ", ".join(f"{name}={os.environ[name]}" for name in variables)
-        yield Check("variables", "note", values)
+        strange = ", ".join(name for name in variables if name not in _known_variables())
+        remedy = f"nothing reads {strange}: is it written right?" if strange else None
+        yield Check("variables", "note", values, remedy)
+
+
+def _known_variables() -> set[str]:
+    from stemsplit.cli.app import app
+    from stemsplit.cli.config_file import configurable_commands
+    from stemsplit.trust import VARIABLE
+
+    commands = configurable_commands(typer.main.get_command(app))
+    options = {option.envvar for each in commands.values() for option in each.options().values()}
+    return options | {"STEMSPLIT_KERNEL", "STEMSPLIT_NUM_THREADS", VARIABLE}
 
 
 def _models() -> Iterator[Check]:
@@ -222,11 +234,12 @@ _CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
 
 
 def _print(checks: list[Check], well: bool) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from stemsplit.cli.consoles import table_console
+
+    console = table_console()
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

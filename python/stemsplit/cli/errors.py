@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -14,9 +15,13 @@ from typing import NoReturn, cast
 import typer
 
 from stemsplit.cli import logfile
-from stemsplit.errors import StemsplitError, UsageError
+from stemsplit.cli.habits import instead_of
+from stemsplit.cli.streams import silence
+from stemsplit.errors import OutputError, StemsplitError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
+# What a stream, which has no name, may refuse with: it is full, closed, or on a broken device.
+_UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO}
 
 # What Typer raises for arguments it cannot parse. It does not export the class, which is click's
 # before Typer 0.26 and its own since.
@@ -49,9 +54,14 @@ def exit_code_of(command: Callable[[], object], log: Path | None = None) -> int:
         result = command()
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return OutputError.exit_code  # rich and Typer end so where nobody reads stdout any more
     except Exception as error:  # the last net: nobody is served by a traceback
         line, code = _explained(error)
-        print_error_line(line)
+        if line:
+            print_error_line(line)
         if log is not None:
             with suppress(OSError):
                 logfile.append(log, "error", line)
@@ -68,7 +78,17 @@ def _explained(error: Exception) -> tuple[str, int]:
     elif isinstance(error, _PARSER_ERROR):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "stemsplit"
-        error = UsageError(error.format_message().rstrip(". "), remedy=f"see {command} --help")
+        message = error.format_message().rstrip(". ")
+        if not message:  # the help was asked for by saying nothing, and is printed
+            return "", UsageError.exit_code
+        option = str(getattr(error, "option_name", ""))
+        remedy = instead_of(option)
+        if remedy:
+            message = f"no such option: {option}"
+        error = UsageError(message, remedy=remedy or f"see {command} --help")
+    elif isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
+        silence(sys.stdout)  # which Python would write to once more at its end
+        error = OutputError("cannot write to stdout", got=error.strerror)
     elif isinstance(error, OSError):  # where nobody thought that the system could refuse
         error = StemsplitError("the system refused", got=error)
     elif not isinstance(error, StemsplitError):
@@ -83,4 +103,7 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 def _print_line(text: str) -> None:
     # File names may hold bytes that are no text; stderr escapes those instead of failing.
-    print(f"stemsplit: {text}", file=sys.stderr, flush=True)
+    try:
+        print(f"stemsplit: {text}", file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it
+        silence(sys.stderr)

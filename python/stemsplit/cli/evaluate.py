@@ -47,6 +47,7 @@ def evaluate(
     directory: Annotated[
         Path,
         typer.Argument(
+            readable=False,
             metavar="DIR",
             help="Tracks: .stem.mp4 files, or folders with vocals, drums, bass and other as WAV, "
             "FLAC or OGG.",
@@ -219,7 +220,6 @@ def _published(source: str, metric: str) -> str:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """Show a bar with the time left on stderr, if that is a terminal; give what moves it on."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
         BarColumn,
@@ -229,7 +229,9 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    from stemsplit.cli.consoles import StderrConsole
+
+    console = StderrConsole()
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from stemsplit.cli import options
+from stemsplit.config import SOURCES
 from stemsplit.memory import parse_size
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
@@ -37,8 +38,15 @@ class FileGroup:
 
     def outputs(self) -> OutputOptions:
         """Give them as the library takes them; raises `UsageError`."""
-        stems = None if self.stems is None else tuple(map(str.strip, self.stems.split(",")))
-        return OutputOptions(**vars(self) | {"stems": stems})
+        stems = None if self.stems is None else tuple(map(_stem, self.stems.split(",")))
+        given = {
+            "format": self.format.lower().removeprefix("."),
+            "bit_depth": self.bit_depth.lower(),
+            "clip": self.clip.lower(),
+            "stems": stems,
+            "two_stems": self.two_stems and _stem(self.two_stems),
+        }
+        return OutputOptions(**vars(self) | given)
 
 
 @dataclass(frozen=True)
@@ -70,16 +78,22 @@ class WorkGroup:
             output=output,
             outputs=files.outputs(),
             model=self.model,
-            device=self.device,
+            device=self.device.lower(),
             soft=self.soft,
             segment_seconds=self.segment,
-            precision=self.precision,
+            precision=self.precision.lower(),
             shifts=self.shifts,
             threads=self.threads,
             max_memory=None if self.max_memory is None else parse_size(self.max_memory),
             jobs=self.jobs,
             **more,
         )
+
+
+def _stem(name: str) -> str:
+    """Give a stem's name as models write it, which those of the user may write otherwise."""
+    small = name.strip().lower()
+    return small if small in SOURCES else name.strip()
 
 
 def takes_groups(command: Callable[_P, _R]) -> Callable[..., _R]:

@@ -15,7 +15,7 @@ from stemsplit.cli.process import libraries_silenced
 from stemsplit.config import checked_shifts
 from stemsplit.errors import UsageError
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
-from stemsplit.outputs import BIT_DEPTHS, Form, OutputOptions
+from stemsplit.outputs import Form, OutputOptions
 
 _BLOCK_SAMPLES = 1 << 17
 _SUBTYPES = {
@@ -29,7 +29,7 @@ _SUBTYPES = {
 
 @takes_groups
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="One audio file.")],
+    file: Annotated[Path, typer.Argument(readable=False, metavar="FILE", help="One audio file.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +49,8 @@ def info(
     """
     from stemsplit.manifest import song_settings
 
+    if pipes.is_pipe(file):
+        raise UsageError("info needs a file", got="-", remedy="save what the pipe gives first")
     if output is not None and pipes.is_pipe(output):
         raise UsageError("info needs a folder to plan for", got="-o -")
     outputs = files.outputs()
@@ -133,13 +135,14 @@ def _is_done(path: Path, output: Path, track: str, content: dict[str, Any]) -> b
 
 
 def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from stemsplit.cli.consoles import table_console
+
     minutes, seconds = divmod(facts["seconds"], 60)
     depth = plan["format"].upper()
-    if plan["subtype"] in BIT_DEPTHS.values() or plan["subtype"] in _SUBTYPES:
+    if plan["subtype"] in _SUBTYPES:
         depth += f", {_SUBTYPES[plan['subtype']]}"
     rows = [
         ("file", facts["path"]),
@@ -162,7 +165,7 @@ def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None
     for heading, text in rows:
         printable = str(text).encode(errors="backslashreplace").decode()
         table.add_row(heading, escape(printable))
-    Console().print(table, highlight=False, soft_wrap=True)
+    table_console().print(table, highlight=False, soft_wrap=True)
 
 
 _CLIPPING = {

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from stemsplit.cards import ModelCard
+from stemsplit.cli.consoles import table_console
 from stemsplit.models import DEFAULT_MODEL, packaged_models
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MEASURES = {"snr": "SDR", "museval_sdr": "museval's SDR"}
 
 def print_models(cards: Mapping[Path, ModelCard]) -> None:
     """Print what cards say of their models."""
-    console = Console()
+    console = table_console()
     for path, card in cards.items():
         weights = path.with_suffix(".pt")
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.is_file() else "weights missing"
@@ -41,7 +41,7 @@ def print_candidate(candidate: Candidate, warning: str) -> None:
     names = [f"{entry.get('name')} ({entry.get('licence')})" for entry in card.data]
     rows += [("data", "; ".join(names) or "unknown"), ("file", str(candidate.path))]
     rows += [("SHA-256", card.sha256)]
-    console = Console()
+    console = table_console()
     console.print(f"[bold]{escape(_safe(card.name))}[/bold]", highlight=False)
     console.print(_table(rows), highlight=False)
     console.print(f"All of this is what its card says. {warning}", highlight=False)

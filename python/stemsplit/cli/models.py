@@ -12,6 +12,7 @@ import typer
 from stemsplit.cards import ModelCard, read_card
 from stemsplit.cli.completion import own_model_names
 from stemsplit.cli.errors import print_error_line
+from stemsplit.cli.habits import Command
 from stemsplit.errors import ModelError, UsageError
 from stemsplit.models import DEFAULT_MODEL, find_card, own_models, packaged_models
 
@@ -34,8 +35,16 @@ def models(
 
     Your own are those of "stemsplit models add".
     """
-    if ctx.invoked_subcommand is not None:
-        return 0
+    return 0 if ctx.invoked_subcommand is not None else _list(as_json=as_json)
+
+
+@app.command("list", hidden=True)
+def list_models() -> int:
+    """List the models, as without the word."""
+    return _list(as_json=False)
+
+
+def _list(*, as_json: bool) -> int:
     cards: dict[Path, ModelCard] = {}
     code = 0
     for name in (*packaged_models(), *own_models()):
@@ -54,10 +63,13 @@ def models(
     return code
 
 
-@app.command()
+@app.command(cls=Command)
 def add(
     card: Annotated[
-        Path, typer.Argument(metavar="CARD", help="A model's .json card, its .pt beside it.")
+        Path,
+        typer.Argument(
+            readable=False, metavar="CARD", help="A model's .json card, its .pt beside it."
+        ),
     ],
     name: Annotated[
         str | None,
@@ -88,7 +100,7 @@ def add(
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def remove(
     model: Annotated[
         str,

@@ -21,6 +21,7 @@ _REPORT: Final = "Reports"
 Songs = Annotated[
     list[Path],
     typer.Argument(
+        readable=False,
         metavar="SONG",
         help="Audio files, folders (searched whole), patterns in quotes, or - for stdin.",
         show_default=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TextIO
 
+from stemsplit.cli.streams import silence
 from stemsplit.errors import OutputError, UsageError
 
 
@@ -53,9 +53,10 @@ def _stdout() -> Iterator[TextIO]:
     try:
         yield sys.stdout
         sys.stdout.flush()
-    except BrokenPipeError as error:
-        # Python flushes stdout once more when it ends, which would fail as this did.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError("cannot write to stdout", got="a reader that went away") from error
     except OSError as error:
-        raise OutputError("cannot write to stdout", got=error.strerror or error) from error
+        silence(sys.stdout)  # which Python would write to once more at its end
+        gone = isinstance(error, BrokenPipeError)
+        raise OutputError(
+            "cannot write to stdout",
+            got="a reader that went away" if gone else error.strerror or error,
+        ) from error

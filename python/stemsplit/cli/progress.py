@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 )
 
 from stemsplit.cli import logfile
+from stemsplit.cli.consoles import StderrConsole
 from stemsplit.cli.errors import print_error_line
 from stemsplit.errors import OutputError
 from stemsplit.events import Event, SongProgress, SongStarted, Warned
@@ -44,7 +44,7 @@ class Display:
         self._quiet = quiet
         self._log = log
         self._to_stdout = to_stdout
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = StderrConsole(quiet=quiet)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -74,14 +74,17 @@ class Display:
         if self._log is None:
             return
         log, self._log = self._log, None  # what it cannot take is not tried again
-        folder = log.parent
         try:
-            fits = not log.is_dir() and folder.is_dir() and os.access(folder, os.W_OK)
-            fits = fits and not logfile.holds_data(log)
+            fault = _fault_of_log(log)
         except OSError as error:  # a name that is too long, or a folder one may not look into
-            raise OutputError(f"cannot write {log}", got=error.strerror) from error
-        if not fits:
-            raise OutputError(f"cannot write {log}", wanted="a text file in a folder that is there")
+            fault = error.strerror or str(error)
+        if fault:
+            raise OutputError(
+                f"cannot write {log}",
+                got=fault,
+                wanted="a text file in a folder that is there",
+                remedy="choose another --log",
+            )
         self._log = log
 
     def expect(self, songs: int) -> None:
@@ -113,7 +116,11 @@ class Display:
 
     def error(self, message: str) -> None:
         """Print and log an error."""
-        print_error_line(message)
+        if self._bars.disable:
+            print_error_line(message)
+        else:  # above the bars, and as long as it is: what print() says is folded there
+            text = _printable(f"stemsplit: error: {message}")
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._write_log("error", message)
 
     def line(self, text: str, level: str = "info") -> None:
@@ -131,8 +138,12 @@ class Display:
             self._write_log("error", report.error.message)
         if self._songs < 2:
             return
-        counts = [f"{report.count(status)} {status}" for status in (DONE, SKIPPED, FAILED)]
-        self.line(f"{self._songs} songs: {', '.join(counts)}")
+        counts = {status: report.count(status) for status in (DONE, SKIPPED, FAILED)}
+        if report.error is not None:  # no fault of the songs that it has kept from being done
+            counts["not done"] = sum(song.error == report.error for song in report.songs)
+            counts[FAILED] -= counts["not done"]
+        told = ", ".join(f"{count} {status}" for status, count in counts.items())
+        self.line(f"{self._songs} songs: {told}")
 
     def _ended(self, report: SongReport) -> None:
         name = _short(report.input)
@@ -152,7 +163,8 @@ class Display:
             )
         if report.gain_db:
             self.line(
-                f"{name}: all stems at {report.gain_db:+.2f} dB, so that none clips (see --clip)"
+                f"{name}: all stems at {report.gain_db:+.2f} dB, so that none clips (see --clip)",
+                "warning",
             )
         for stem, count in report.clipped.items():
             self.line(f"{name}: {count} samples of {stem} clipped (see --clip)", "warning")
@@ -166,6 +178,18 @@ class Display:
             reason = OutputError(f"cannot write {self._log}", got=error.strerror or error)
             self._log = None
             print_error_line(str(reason))
+
+
+def _fault_of_log(log: Path) -> str:
+    if str(log) == "-":
+        return "no file: stdout is for stems and --json, and what is logged is on stderr"
+    if log.is_dir():
+        return "a folder"
+    if not log.parent.is_dir():
+        return f"no folder {log.parent}"
+    if not os.access(log if log.exists() else log.parent, os.W_OK):
+        return "no permission"
+    return "a file that holds no text" if logfile.holds_data(log) else ""
 
 
 def _short(name: str) -> str:

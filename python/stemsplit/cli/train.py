@@ -33,11 +33,16 @@ _AVERAGED_STEPS = 50
 
 def train(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run: checkpoints and the model.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder of the run: checkpoints and the model."
+        ),
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DATA]", help="Folders of tracks, beside the recipe's own."),
+        typer.Argument(
+            readable=False, metavar="[DATA]", help="Folders of tracks, beside the recipe's own."
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -49,7 +54,11 @@ def train(
     ] = None,
     valid: Annotated[
         list[Path] | None,
-        typer.Option("--valid", help="Folder of tracks that choose the best weights; repeatable."),
+        typer.Option(
+            "--valid",
+            metavar="FOLDER",
+            help="Folder of tracks that choose the best weights; repeatable.",
+        ),
     ] = None,
     name: Annotated[str, typer.Option("--name", "-n", help="The model's name.")] = "model",
     device: Annotated[
@@ -61,11 +70,17 @@ def train(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", help="Folder of decoded stems; OUTPUT/store by default."),
+        typer.Option(
+            "--store", metavar="FOLDER", help="Folder of decoded stems; OUTPUT/store by default."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Begin with the weights of a run's folder or a model's card."),
+        typer.Option(
+            "--start",
+            metavar="PATH",
+            help="Begin with the weights of a run's folder or a model's card.",
+        ),
     ] = None,
     teacher: Annotated[
         str | None,
@@ -110,8 +125,8 @@ def train(
     guide_card = find_card(teacher) if teacher else None
     tune_process()
     import torch
-    from rich.console import Console
 
+    from stemsplit.cli.consoles import StderrConsole
     from stemsplit.infer import choose_device
     from stemsplit.team import join, local_device
     from stemsplit.training_plot import empty_figure
@@ -124,7 +139,7 @@ def train(
     if target.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as cuDNN's convolutions take already
     with join(target) as team:
-        console = Console(stderr=True, quiet=quiet or team.rank > 0)
+        console = StderrConsole(quiet=quiet or team.rank > 0)
         folder = store or output / "store"
         guide = teacher_of(chosen, guide_card) if guide_card else None
         tracks, held_out = _stored(chosen, valid or [], folder, console, team)

@@ -36,7 +36,8 @@ _RETRIED = {OutputError.exit_code, NoSpaceError.exit_code}
 @takes_groups
 def watch(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Watched with all folders in it.")
+        Path,
+        typer.Argument(readable=False, metavar="FOLDER", help="Watched with all folders in it."),
     ],
     output: Annotated[
         Path,

@@ -1,0 +1,122 @@
+"""What people type out of habit, from other programs or in a hurry, and what it is called here."""
+
+from __future__ import annotations
+
+import glob
+import inspect
+import typing
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from typer.core import TyperCommand
+
+from stemsplit.errors import UsageError
+
+# The options of Demucs and audio-separator that have other names here.
+_ELSEWHERE: Final = {
+    "-n": "use -m NAME",
+    "--name": "use -m NAME",
+    "--model_filename": "use -m NAME",
+    "--flac": "use -f flac",
+    "--mp3": "use -f mp3",
+    "--output_format": "use -f FORMAT",
+    "--int24": "use --bit-depth 24",
+    "--float32": "use --bit-depth float32",
+    "--out": "use -o FOLDER",
+    "--output_dir": "use -o FOLDER",
+    "--single_stem": "use --stems NAME",
+    "--clip-mode": "use --clip HOW",
+    "--overlap": "leave it out: segments overlap as far as the model sees",
+    "--list_models": "run stemsplit models",
+    "--list-models": "run stemsplit models",
+}
+_WORDS: Final = {"help": "--help", "version": "--version", "list-models": "models"}
+
+
+def translated(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
+    """Give the command line of somebody who writes ``help``; refuse what leads elsewhere.
+
+    Raises
+    ------
+    UsageError
+        A command that is written wrong, or a file whose name begins like an option.
+    """
+    given = list(arguments)
+    for argument in given[: given.index("--")] if "--" in given else given:
+        if argument.startswith("-") and Path(argument).suffix and _is_there(argument):
+            raise UsageError(
+                "a file's name begins like an option", got=argument, remedy=f"write ./{argument}"
+            )
+    if not given or given[0] in commands or _is_there(given[0]):
+        return given
+    if given[0] in _WORDS:
+        word = _WORDS[given[0]]
+        named = word == "--help" and len(given) > 1 and given[1] in commands
+        return [given[1], word] if named else [word, *given[1:]]
+    close = get_close_matches(given[0], commands, n=1, cutoff=0.8)
+    if close and not glob.has_magic(given[0]):
+        raise UsageError(
+            "no such command or song", got=given[0], remedy=f"did you mean stemsplit {close[0]}?"
+        )
+    return given
+
+
+def instead_of(option: str) -> str | None:
+    """Say what to use instead of an option of another program's; None where that is not known."""
+    return _ELSEWHERE.get(option)
+
+
+class Command(TyperCommand):
+    """A command whose paths may begin with ``~``, as they do where no shell has replaced it.
+
+    Its help is folded where the terminal ends, and shows no types but those that are written.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Give all parameters, ``--help`` among them."""
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            _show_plainly(parameter)
+        return parameters
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        hints = typing.get_type_hints(inspect.unwrap(self.callback)) if self.callback else {}
+        for name, hint in hints.items():
+            if name in ctx.params and "Path" in str(hint):
+                ctx.params[name] = _expanded(ctx.params[name])
+        return super().invoke(ctx)
+
+
+def _show_plainly(parameter: Any) -> None:
+    if getattr(parameter, "is_flag", False):
+        parameter.metavar = ""  # recent versions of Typer would write <bool>
+    elif parameter.param_type_name == "argument" and hasattr(parameter, "display_type_rich"):
+        parameter.display_type_rich = lambda ctx: None  # and <list[Path]>  # noqa: ARG005
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_expanded, value))
+    if not isinstance(value, (str, Path)) or not str(value).startswith("~"):
+        return value
+    try:
+        return type(value)(Path(value).expanduser())
+    except RuntimeError as error:
+        raise UsageError(
+            "no such home", got=value, remedy=f"write ./{value} for a name that begins so"
+        ) from error
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # a name that is too long
+        return False
