@@ -26,7 +26,7 @@ from common import HERE, SAMPLE_RATE, machine, machine_line, markdown, publish, 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stemsplit.network import DensePaperNetwork, PaperNetwork
+    from stemsplit.paper_network import DensePaperNetwork, PaperNetwork
 
     Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -117,7 +117,7 @@ def contenders(weights: str, folder: Path) -> dict[str, Predict]:
     import torch
 
     from stemsplit.models import load_network, read_card, save_model
-    from stemsplit.network import DensePaperNetwork, PaperNetwork, join_sources, split_sources
+    from stemsplit.paper_network import DensePaperNetwork, PaperNetwork, join_sources, split_sources
     from stemsplit.trust import WEIGHTS_FOLDER
 
     card_path = WEIGHTS_FOLDER / "paper.json"

@@ -154,7 +154,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from stemsplit.config import SOURCES
     from stemsplit.models import ModelCard, save_model
-    from stemsplit.network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
+    from stemsplit.paper_network import PARAMETERS_PER_SOURCE, PaperNetwork, join_sources
     from stemsplit.trust import accept
 
     path = tmp_path_factory.mktemp("model") / "random.json"

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit import batch as batch_module
 from stemsplit.cli.app import run
 from stemsplit.config import SOURCES
-from stemsplit.pipeline import SEGMENT_SECONDS
 
 FILES = sorted(f"{source}.wav" for source in SOURCES)
 
@@ -137,7 +135,3 @@ def test_profile_prints_every_stage(write_song, separate, tmp_path, capfd):
     for row in ("encode", "everything else", "total"):
         assert f"│ {row} " in out
     assert "peak memory" in out
-
-
-def test_the_default_segment_is_the_library_s():
-    assert batch_module.SEGMENT_SECONDS == SEGMENT_SECONDS

@@ -1,4 +1,4 @@
-// NumPy arrays to views and back: every check of an argument's type, shape and memory is here.
+// NumPy arrays to views and back: the checks of an argument's type, dimensions and memory.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -1,4 +1,5 @@
-// The extension module stemsplit._core: definitions and docstrings only.
+// The extension module stemsplit._core: its functions and classes, and how arrays of one call have
+// to fit one another.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -92,7 +93,7 @@ py::array band_powers_array(const py::object& spec, const std::vector<std::size_
         const Unlocked unlocked;
         band_powers(spectrum.view, edges, out, threads);
     }
-    return std::move(powers);
+    return powers;
 }
 
 py::array istft_array(const py::object& spec, const py::object& masks, const SharedSpread& spread,

@@ -3,7 +3,7 @@
 
 #include "fuzz.hpp"
 #include "stemsplit/bands.hpp"
-#include "stemsplit/mask.hpp"
+#include "stemsplit/istft.hpp"
 
 using namespace stemsplit;
 using namespace stemsplit::fuzz;

@@ -52,7 +52,7 @@ void band_powers(const SpectrumView<const Complex>& pair, const std::vector<std:
         float* const rows = thread_scratch(kSeenChannels * pitch);
         const std::size_t end = std::min((task + 1) * kTaskFrames, pair.frames);
         for (std::size_t f = task * kTaskFrames; f < end; ++f) {
-            if (pair.bin_stride == 1) {
+            if (pair.bin_stride == 1) {  // a constant, so that this copy is vectorised
                 bin_powers(pair.row(0, f), pair.row(1, f), bins, 1, rows, pitch);
             } else {
                 bin_powers(pair.row(0, f), pair.row(1, f), bins, pair.bin_stride, rows, pitch);

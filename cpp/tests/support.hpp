@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "stemsplit/dispatch.hpp"
-#include "stemsplit/mask.hpp"
+#include "stemsplit/istft.hpp"
 #include "stemsplit/stft.hpp"
 #include "stemsplit/window.hpp"
 

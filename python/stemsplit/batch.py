@@ -26,7 +26,7 @@ from stemsplit.report import (
     skipped,
     unforeseen,
 )
-from stemsplit.separate_options import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
+from stemsplit.separate_options import DEFAULT_TEMPLATE, SeparateOptions
 
 if TYPE_CHECKING:
     from stemsplit.infer import Predictor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stemsplit.manifest import Manifest
     from stemsplit.separate import Progress, Separator
 
-__all__ = ["DEFAULT_TEMPLATE", "SEGMENT_SECONDS", "Batch", "SeparateOptions"]
+__all__ = ["DEFAULT_TEMPLATE", "Batch", "SeparateOptions"]
 
 _INTERRUPTED = 130
 # A signal that comes a moment before Python waits is seen only when that wait ends.

@@ -7,6 +7,7 @@
     ├── InputError            66  (EX_NOINPUT) a file that is missing or cannot be opened
     │   └── AudioError        65  (EX_DATAERR) a file that opens but holds no usable audio
     ├── OutputError           73  (EX_CANTCREAT) a place that cannot be written to
+    │   ├── TakenError        73  a file in the way that is not ours to replace
     │   └── NoSpaceError      74  (EX_IOERR) a place that is full, or will be
     ├── ModelError            78  (EX_CONFIG) a model that is unknown, damaged or does not fit
     ├── OutOfMemoryError      70  (EX_SOFTWARE) memory that is not to be had, here or on the device

@@ -1,4 +1,4 @@
-"""Runs a model's network over stretches of spectrogram: the only place where audio meets torch."""
+"""Runs a model's network over stretches of spectrogram: where a song meets torch."""
 
 from __future__ import annotations
 
@@ -221,6 +221,13 @@ class Predictor:
         -------
         numpy.ndarray
             float32 (batch, sources, ..., frames, bins or bands), 0 to 1.
+
+        Raises
+        ------
+        OutOfMemoryError
+            The device has no memory for the fewest frames.
+        DeviceError, ModelError, MemoryError
+            The device or the network fails, or the machine's memory is out.
         """
         context = 2 * self.card.context_frames
         frames = seen.shape[1] - context

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name every torch user knows)
 
-from stemsplit import network as paper
+from stemsplit import paper_network as paper
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.errors import UsageError
-from stemsplit.features import teaching_pair
 from stemsplit.material import StoredTrack, read_stems
+from stemsplit.paper_features import teaching_pair
 from stemsplit.paper_training import TrainingPaperNetwork, first_network
 from stemsplit.remix import Remixer, RemixSettings
 from stemsplit.training import Validation

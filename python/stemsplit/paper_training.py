@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stemsplit.network import BINS, DensePaperNetwork
+from stemsplit.paper_network import BINS, DensePaperNetwork
 
 _MOMENTUM = 0.05
 _EPSILON = 1e-5

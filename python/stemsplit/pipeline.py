@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit import dsp
-from stemsplit.config import MAX_N_FFT, StftSettings
+from stemsplit.config import MAX_N_FFT, SEGMENT_SECONDS, StftSettings
 from stemsplit.errors import AudioError, UsageError
 from stemsplit.infer import Predictor
 from stemsplit.level import AS_IT_IS
@@ -31,7 +31,6 @@ from stemsplit.scheme import Scheme
 
 Audio = npt.NDArray[np.float32]
 
-SEGMENT_SECONDS = 20.0
 _BLOCKS_AHEAD = 4
 
 

@@ -49,8 +49,8 @@ class SongReport:
         The absolute path of each stem.
     sample_rate, channels, samples:
         Of the song: Hz, and samples per channel; None when it failed.
-    device:
-        Where the network ran; None unless it is done.
+    device, precision:
+        Where the network ran, and in which arithmetic; None unless it is done.
     segment_seconds:
         Song predicted at a time, s; None unless it is done.
     seconds:

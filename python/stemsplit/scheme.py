@@ -11,9 +11,9 @@ import numpy.typing as npt
 from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.cards import ModelCard
-from stemsplit.features import network_magnitudes
 from stemsplit.level import AS_IT_IS
 from stemsplit.masks import full_band_masks, shares_of
+from stemsplit.paper_features import network_magnitudes
 
 FloatArray = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]

@@ -11,13 +11,13 @@ import torch
 
 from stemsplit import dsp
 from stemsplit.audio import MAX_PEAK
-from stemsplit.config import StftSettings, checked_shifts
+from stemsplit.config import SEGMENT_SECONDS, StftSettings, checked_shifts
 from stemsplit.dsp_arguments import thread_count
 from stemsplit.errors import AudioError, UsageError
 from stemsplit.infer import Predictor, choose_device
 from stemsplit.level import AS_IT_IS, hearing_gains
 from stemsplit.models import DEFAULT_MODEL, find_card
-from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch, separate_blocks, working_settings
+from stemsplit.pipeline import Stopwatch, separate_blocks, working_settings
 from stemsplit.shifts import delays, mean_of_shifts
 
 Audio = npt.NDArray[np.float32]
@@ -110,6 +110,17 @@ class Separator:
     UsageError
         Another precision, shifts or threads that make no sense, or a variable of the environment
         that does not.
+
+    Attributes
+    ----------
+    card:
+        What the model's card says.
+    device:
+        The torch device it runs on.
+    threads, shifts:
+        As given.
+    predictor:
+        The loaded network, see `stemsplit.infer.Predictor`.
     """
 
     def __init__(
@@ -196,6 +207,10 @@ class Separator:
         ------
         AudioError
             An array of another shape, without samples, or with NaN or infinity in it.
+        UsageError
+            A segment that is not longer than zero.
+        OutOfMemoryError, DeviceError
+            The device has no memory for the shortest segment, or fails.
         """
         mixture = _checked(audio)
         total = mixture.shape[1]

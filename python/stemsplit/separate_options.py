@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemsplit.config import checked_shifts
+from stemsplit.config import SEGMENT_SECONDS, checked_shifts
 from stemsplit.dsp_arguments import MAX_THREADS
 from stemsplit.errors import UsageError
 from stemsplit.files import absolute
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
 
-SEGMENT_SECONDS = 20.0  # as stemsplit.pipeline has it, whose import would bring torch
 DEFAULT_TEMPLATE = "{track}/{stem}.{ext}"
 PRECISIONS = ("auto", "float32", "half")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -79,7 +78,7 @@ class SeparateOptions:
         if self.precision not in PRECISIONS:
             raise UsageError("bad --precision", got=self.precision, wanted=" or ".join(PRECISIONS))
         checked_shifts(self.shifts, "--shifts")
-        if self.jobs is not None and self.jobs < 1:
+        if self.jobs < 1:
             raise UsageError("bad --jobs", got=self.jobs, wanted="at least 1")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             wanted = f"1 to {MAX_THREADS}"

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
+from stemsplit.config import SEGMENT_SECONDS
 from stemsplit.errors import InputError, TakenError, UsageError
 from stemsplit.inputs import folder_name, song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
 from stemsplit.memory import MemoryLimit
 from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, OutputOptions
-from stemsplit.pipeline import SEGMENT_SECONDS, Stopwatch
+from stemsplit.pipeline import Stopwatch
 from stemsplit.separate import Progress, Separator
 from stemsplit.stem_mp4 import check_available
 from stemsplit.store import OutputStore
@@ -116,6 +117,8 @@ def separate_file(
         The file cannot be read, changes meanwhile, or does not fit the format.
     OutputError, NoSpaceError
         The stems cannot be written; found out before the work begins where possible.
+    OutOfMemoryError, DeviceError
+        The device has no memory for the shortest segment, or fails.
     UsageError
         A stem the model does not have, files that would replace the song or each other, or a
         limit that no segment keeps.

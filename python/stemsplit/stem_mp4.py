@@ -172,7 +172,6 @@ def insert_box(file: IO[bytes], box: bytes) -> None:
 
     Nothing before it moves, so the tables of where the samples lie stay true.
     """
-    file.seek(0)
     data_end = file.seek(0, os.SEEK_END)
     start, moov = _last_box(file, data_end)
     children = dict(_children(moov))

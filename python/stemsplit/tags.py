@@ -109,8 +109,6 @@ def copy_tags(tags: Tags, files: Mapping[str, Path], *, track: str) -> None:
     paths = list(files.values())
     for stem, path in files.items():
         together = paths.count(path) > 1
-        if together and path != paths[0]:
-            continue
         title = tags.fields.get("title", [track])[0]
         fields = {**tags.fields, "title": [title if together else f"{title} ({stem})"]}
         try:

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "stemsplit/mask.hpp"
+#include "stemsplit/istft.hpp"
 #include "stemsplit/stft.hpp"
 
 namespace stemsplit {
@@ -48,7 +48,6 @@ class IstftStream {
     IstftStream(std::size_t stems, std::size_t channels, Geometry geometry,
                 const std::vector<float>& window, const Kernel& kernel);
 
-    std::size_t stems() const { return stems_; }
     std::size_t channels() const { return channels_; }
     const Geometry& geometry() const { return synthesis_.geometry(); }
 

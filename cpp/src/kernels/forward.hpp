@@ -17,7 +17,7 @@ STEMSPLIT_INLINE void store_row(float* row, Vec<L> re, Vec<L> im, bool bypass) {
     }
 }
 
-// Z in work -> rows A and B; the halves of the formula above are in the window.
+// Z in work -> rows A and B; the halves of the formula in kernel.cpp are in the window.
 template <int L>
 STEMSPLIT_INLINE void separate(const PlanView& plan, const float* work, float* row_a, float* row_b,
                                bool bypass) {

@@ -21,7 +21,7 @@ from stemsplit.errors import OutputError, StemsplitError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
 # What a stream, which has no name, may refuse with: it is full, closed, or on a broken device.
-_UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO}
+_UNWRITTEN = {errno.ENOSPC, errno.EBADF, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # What Typer raises for arguments it cannot parse. It does not export the class, which is click's
 # before Typer 0.26 and its own since.

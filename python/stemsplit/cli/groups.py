@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from stemsplit.cli import options
-from stemsplit.config import SOURCES
+from stemsplit.config import SEGMENT_SECONDS, SOURCES
 from stemsplit.memory import parse_size
 from stemsplit.models import DEFAULT_MODEL
 from stemsplit.outputs import OutputOptions
-from stemsplit.separate_options import DEFAULT_TEMPLATE, SEGMENT_SECONDS, SeparateOptions
+from stemsplit.separate_options import DEFAULT_TEMPLATE, SeparateOptions
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -102,8 +102,7 @@ _DAMAGES = (
     EOFError,
     ValueError,
     LookupError,
-    RuntimeError,  # a member of an archive that wants a password
-    NotImplementedError,
+    RuntimeError,  # a member of an archive that wants a password; NotImplementedError is one, too
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -280,6 +279,6 @@ def _one_at_a_time(notes: list[Note]) -> list[Note]:
     for note, following in zip(ordered, [*ordered[1:], None], strict=True):
         end = min(note.end, following.start) if following else note.end
         if end > note.start:
-            single.append(Note(note.start - ordered[0].start, end - ordered[0].start, note.pitch))
+            single.append(Note(note.start, end, note.pitch))
     first = single[0].start if single else 0.0
     return [Note(note.start - first, note.end - first, note.pitch) for note in single]

@@ -7,7 +7,7 @@ import numpy as np
 from conftest import StemMaker
 from stemsplit import dsp
 from stemsplit.config import SOURCES, StftSettings
-from stemsplit.features import network_magnitudes, teaching_pair
+from stemsplit.paper_features import network_magnitudes, teaching_pair
 
 SETTINGS = StftSettings(44100, 2048, 512)
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stemsplit import network
-from stemsplit.network import DensePaperNetwork, PaperNetwork, join_sources, slide, split_sources
+from stemsplit import paper_network as network
+from stemsplit.paper_network import (
+    DensePaperNetwork,
+    PaperNetwork,
+    join_sources,
+    slide,
+    split_sources,
+)
 from stemsplit.paper_training import TrainingPaperNetwork
 
 # Both forms sum the same products in another order, in float32: a logit of a few units with

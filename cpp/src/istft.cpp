@@ -1,5 +1,5 @@
 // Masks, inverse transform, window and overlap-add, block of frames by block of frames.
-#include "stemsplit/mask.hpp"
+#include "stemsplit/istft.hpp"
 
 #include <algorithm>
 #include <cstdint>
