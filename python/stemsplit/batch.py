@@ -222,12 +222,8 @@ class Batch:
         if manifest is None or not options.skip_existing or options.force:
             return None
         soft = self._card.soft if options.soft is None else options.soft
-        same = (
-            manifest.matches(song_settings(self._card, soft, options.outputs, options.shifts))
-            and manifest.complete(options.output)
-            and manifest.input.unchanged(song.path)
-        )
-        return manifest if same else None
+        settings = song_settings(self._card, soft, options.outputs, options.shifts)
+        return manifest if manifest.is_done(settings, song.path, options.output) else None
 
     def load(self) -> None:
         """Load the model, where it is not.

@@ -118,6 +118,10 @@ class Manifest:
         """Tell whether it was made with these settings."""
         return bool(json.loads(json.dumps(settings)) == self.settings)
 
+    def is_done(self, settings: Mapping[str, Any], path: Path, root: Path) -> bool:
+        """Tell whether all that these settings would make of a file lies below a folder already."""
+        return self.matches(settings) and self.complete(root) and self.input.unchanged(path)
+
 
 def song_settings(
     card: ModelCard, soft: bool, options: OutputOptions, shifts: int = 1

@@ -126,12 +126,7 @@ def _is_done(path: Path, output: Path, track: str, content: dict[str, Any]) -> b
     from stemsplit.store import OutputStore
 
     manifest = OutputStore(output).manifest(track)
-    return (
-        manifest is not None
-        and manifest.matches(content)
-        and manifest.complete(output)
-        and manifest.input.unchanged(path)
-    )
+    return manifest is not None and manifest.is_done(content, path, output)
 
 
 def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None:
