@@ -184,7 +184,9 @@ def apply_masks_istft(
     )  # fmt: skip
 
 
-def band_powers(spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None = None) -> Masks:
+def band_powers(
+    spec: Spectrum, edges: NDArray[np.intp], *, threads: int | None = None
+) -> NDArray[np.float32]:
     """Sum the squared magnitudes of left, right, mid and side over the bins of each band.
 
     Parameters

@@ -15,6 +15,7 @@ from stemsplit.cli.process import tune_process
 from stemsplit.files import replaced
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
     from torch import nn
 
@@ -101,43 +102,20 @@ def train(
     OUTPUT/NAME.pt and its card OUTPUT/NAME.json, which --model takes; OUTPUT/log.csv holds every
     step's loss.
     """
-    from stemsplit.cards import check_name
-    from stemsplit.errors import UsageError
     from stemsplit.models import find_card
-    from stemsplit.recipe import (
-        DataSource,
-        Recipe,
-        changed,
-        export,
-        read_recipe,
-        teacher_of,
-        training_of,
-    )
+    from stemsplit.recipe import export, teacher_of, training_of
 
-    check_name(name)
-    if name.casefold() in RESERVED:
-        raise UsageError(
-            "a run keeps files of its own under this name", got=name, remedy="choose another --name"
-        )
-    chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes or [])
-    added = tuple(DataSource(str(folder)) for folder in data or [])
-    chosen = dataclasses.replace(chosen, data=chosen.data + added)
+    _check_name(name)
+    chosen = _chosen(recipe, changes or [], data or [])
     guide_card = find_card(teacher) if teacher else None
     tune_process()
-    import torch
-
     from stemsplit.cli.consoles import StderrConsole
-    from stemsplit.infer import choose_device
-    from stemsplit.team import join, local_device
+    from stemsplit.team import join
     from stemsplit.training_plot import empty_figure
 
     if plot:
         empty_figure()
-    target = local_device(choose_device(device))
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if target.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, as cuDNN's convolutions take already
+    target = _target(device, threads)
     with join(target) as team:
         console = StderrConsole(quiet=quiet or team.rank > 0)
         folder = store or output / "store"
@@ -160,6 +138,42 @@ def train(
             _accept(output / f"{name}.json", console)
     console.print(f"model in {output / name}.json", highlight=False, soft_wrap=True)
     return 0
+
+
+def _check_name(name: str) -> None:
+    """See that a model may be called so; raises `UsageError`."""
+    from stemsplit.cards import check_name
+    from stemsplit.errors import UsageError
+
+    check_name(name)
+    if name.casefold() in RESERVED:
+        raise UsageError(
+            "a run keeps files of its own under this name", got=name, remedy="choose another --name"
+        )
+
+
+def _chosen(recipe: Path | None, changes: list[str], data: list[Path]) -> Recipe:
+    """Give the recipe of a file, or the usual one, with what the command line changes of it."""
+    from stemsplit.recipe import DataSource, Recipe, changed, read_recipe
+
+    chosen = changed(read_recipe(recipe) if recipe else Recipe(), changes)
+    added = tuple(DataSource(str(folder)) for folder in data)
+    return dataclasses.replace(chosen, data=chosen.data + added)
+
+
+def _target(device: str, threads: int | None) -> torch.device:
+    """Give the device of this process, set up to train on."""
+    import torch
+
+    from stemsplit.infer import choose_device
+    from stemsplit.team import local_device
+
+    target = local_device(choose_device(device))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if target.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as cuDNN's convolutions take already
+    return target
 
 
 def _trained(training: Training, output: Path, console: Console, *, plot: bool) -> nn.Module:
