@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "f3ecfc62812c3f973f27ba6cc7ae2dcc726d680f1487340bf5427943c59af445",
+    "base": "1b6d21772ef486f0283f33203ad430abe7d3fd9614759ea0a33b26ff117628b3",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "19697ef44c4c30aed3f422eafefeec80d87c8de6f26f8c28743b77f6196bb276",
+    "tiny": "d785e09fd366b4c12dfd7dfd19f8741d7296255736dfb14e265085b820dfc04a",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
