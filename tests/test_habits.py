@@ -119,6 +119,9 @@ def test_a_home_is_found_where_no_shell_has_looked_for_it(
     assert answered("~/*.wav", *options)[0] == 0
     assert (home / "two/song/bass.wav").is_file()
     assert not Path("~").exists()
+    write_song("~nobody-here.wav", 0.1)
+    assert answered("~nobody-here.wav", "-o", "three", *options)[0] == 0
+    assert Path("three/~nobody-here/bass.wav").is_file()
 
 
 def test_what_cannot_be_read_is_told_by_who_reads_it(answered, write_song, monkeypatch):

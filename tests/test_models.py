@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stemsplit import models, network
+from stemsplit import models
+from stemsplit import paper_network as network
 from stemsplit.config import SOURCES
 from stemsplit.errors import ModelError
 

@@ -27,6 +27,7 @@ learning_rate = 1
 
 [network.size]
 widths = [16, 32]
+squeeze = [8, 16]
 """
 
 
@@ -41,7 +42,7 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
     assert recipe.data == (DataSource(str(tmp_path / "songs"), weight=2.0, name="Mine"),)
     assert recipe.training == {"steps": 10, "learning_rate": 1}
     band = settings_from(BandSettings, recipe.network, "[network]")
-    assert band.size == UNetSize(widths=(16, 32))
+    assert band.size == UNetSize(widths=(16, 32), squeeze=(8, 16))
 
 
 def test_settings_can_be_changed() -> None:

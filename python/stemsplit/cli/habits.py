@@ -110,6 +110,8 @@ def _expanded(value: Any) -> Any:
     try:
         return type(value)(Path(value).expanduser())
     except RuntimeError as error:
+        if _is_there(str(value)):
+            return value
         raise UsageError(
             "no such home", got=value, remedy=f"write ./{value} for a name that begins so"
         ) from error
