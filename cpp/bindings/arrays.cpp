@@ -18,17 +18,22 @@ std::string got_wanted(const std::string& name, const std::string& got, const st
     return name + ": got " + got + ", wanted " + wanted;
 }
 
+// The name of a dtype runs Python code, in which a daemon thread may be ended and what it holds
+// here be given up without the GIL: so it is asked for only where it is needed.
+template <class T>
+[[noreturn]] void refuse_type(const char* name, const std::string& got) {
+    const auto wanted = "a NumPy array of " + py::str(py::dtype::of<T>()).cast<std::string>();
+    throw py::type_error(got_wanted(name, got, wanted));
+}
+
 template <class T>
 py::array typed(const py::object& value, const char* name) {
-    const auto wanted = "a NumPy array of " + py::str(py::dtype::of<T>()).cast<std::string>();
     if (!py::isinstance<py::array>(value)) {
-        const auto type = py::str(py::type::of(value).attr("__name__")).cast<std::string>();
-        throw py::type_error(got_wanted(name, type, wanted));
+        refuse_type<T>(name, py::str(py::type::of(value).attr("__name__")).cast<std::string>());
     }
     auto array = py::reinterpret_borrow<py::array>(value);
     if (!py::isinstance<py::array_t<T>>(array)) {
-        const auto dtype = "dtype " + py::str(array.dtype()).cast<std::string>();
-        throw py::type_error(got_wanted(name, dtype, wanted));
+        refuse_type<T>(name, "dtype " + py::str(array.dtype()).cast<std::string>());
     }
     return array;
 }
