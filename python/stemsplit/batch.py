@@ -387,8 +387,10 @@ class Batch:
 
 def _failed(song: Song, error: StemsplitError) -> SongReport:
     """Report a failure; of a song from stdin without the file that it waits in."""
+    from stemsplit.inputs import STDIN
+
     report = failed(song.shown, error)
-    if song.shown != "-" or report.error is None:
+    if song.shown != STDIN or report.error is None:
         return report
     message = report.error.message.replace(str(song.path), "stdin")
     return dataclasses.replace(report, error=dataclasses.replace(report.error, message=message))

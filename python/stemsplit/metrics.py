@@ -14,8 +14,7 @@ SDR      ``h * s``, the best 512-tap filter     interference and artefacts only
 A gain is a filter of one tap, so SDR is never below SI-SDR. The paper's abstract, all of it that
 we have, reports the three under these names without defining them; its figures fit this reading
 (its SDR lies 0.5 to 1 dB above its SI-SDR at both ends of the range, its SNR does not), and these
-are the three ratios that evaluation toolkits ship side by side under those
-names.
+are the three ratios that evaluation toolkits ship side by side under those names.
 
 Mind the name: what recent work calls "SDR over the whole excerpt" (Mitsufuji et al., "Music
 Demixing Challenge 2021", Frontiers in Signal Processing 1, 2022) is the plain energy ratio, SNR
