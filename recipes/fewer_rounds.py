@@ -3,7 +3,8 @@
     python recipes/fewer_rounds.py CARD.json --rounds 3 -o run/tiny.json
 
 gives a model whose blocks run that often, as if the first of its rounds were not, and a card that
-says so. A network that was trained with more may hardly miss them, and is faster without.
+says so; `--middle-rounds 2` leaves rounds of the middle alone out. A network that was trained with
+more may hardly miss them, and is faster without.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from stemsplit.models import load_network, save_model
 from stemsplit.unet import BandUNet, UNetSize
 
 
-def shortened(path: Path, rounds: int) -> tuple[BandUNet, ModelCard]:
+def shortened(path: Path, rounds: int, which: str = "rounds") -> tuple[BandUNet, ModelCard]:
     """Give a model with so many rounds, and its card, without the figures it had."""
     card, given = load_network(path, torch.device("cpu"), trusted_sha256=read_card(path).sha256)
     settings = card.training["network"]
     before = UNetSize.named(settings["size"])
-    if not 1 <= rounds <= before.rounds:
-        raise UsageError("bad --rounds", got=rounds, wanted=f"1 to {before.rounds}")
-    size = dataclasses.replace(before, rounds=rounds)
+    had = getattr(before, which)
+    if not 1 <= rounds <= had:
+        raise UsageError(f"bad --{which.replace('_', '-')}", got=rounds, wanted=f"1 to {had}")
+    size = dataclasses.replace(before, **{which: rounds})
     network = BandUNet(len(card.sources), size)
-    network.load_state_dict(without_first_rounds(given.state_dict(), rounds))
+    network.load_state_dict(without_first_rounds(given.state_dict(), rounds, which))
     facts = {
         **card.training,
-        "network": {**settings, "size": {**settings["size"], "rounds": rounds}},
-        "shortened": {"from": card.sha256, "rounds": before.rounds},
+        "network": {**settings, "size": {**settings["size"], which: rounds}},
+        "shortened": {"from": card.sha256, which: had},
     }
     return network, dataclasses.replace(
         card,
@@ -49,10 +51,15 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("card", type=Path)
-    parser.add_argument("--rounds", type=int, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    for name in ("--rounds", "--inner-rounds", "--middle-rounds"):
+        which.add_argument(name, type=int)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
-    network, card = shortened(arguments.card, arguments.rounds)
+    for name in ("rounds", "inner_rounds", "middle_rounds"):
+        rounds = getattr(arguments, name)
+        if rounds is not None:
+            network, card = shortened(arguments.card, rounds, name)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 
 

@@ -46,7 +46,7 @@ def test_a_second_round_repeats_the_first_at_the_beginning(size: UNetSize, entra
 def test_a_third_round_keeps_what_the_second_learnt(size: UNetSize, entrance: str) -> None:
     more = {
         name: getattr(size, name) + 1
-        for name in ("rounds", "middle_rounds")
+        for name in ("rounds", "inner_rounds", "middle_rounds")
         if getattr(size, name) > 1
     }
     twice, thrice = random_network(size), BandUNet(4, dataclasses.replace(size, **more)).eval()
@@ -120,26 +120,33 @@ def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: P
         torch.testing.assert_close(got[inside], wanted)
 
 
+@pytest.mark.parametrize(
+    ("which", "entrance"),
+    [("rounds", "again"), ("inner_rounds", "inner_again"), ("middle_rounds", "middle_again")],
+)
 def test_a_network_without_its_first_rounds_answers_as_if_nothing_were_taken_from_them(
-    tmp_path: Path,
+    which: str, entrance: str, tmp_path: Path
 ) -> None:
     script = Path(__file__).parent.parent / "recipes" / "fewer_rounds.py"
-    size = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4), rounds=4, middle_rounds=2)
+    rounds = {"rounds": 2, "inner_rounds": 2, "middle_rounds": 2, which: 4}
+    shallow = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
+    size = dataclasses.replace(shallow, **rounds)
     before, after = saved(size, tmp_path / "four.json"), tmp_path / "two.json"
-    subprocess.run([sys.executable, script, before, "--rounds", "2", "-o", after], check=True)
+    option = f"--{which.replace('_', '-')}"
+    subprocess.run([sys.executable, script, before, option, "2", "-o", after], check=True)
     four, two = (
         load_network(path, torch.device("cpu"), read_card(path).sha256)[1]
         for path in (before, after)
     )
     state = four.state_dict()
-    state["again.0.weight"].zero_()
-    state["again.1.weight"].zero_()
+    state[f"{entrance}.0.weight"].zero_()
+    state[f"{entrance}.1.weight"].zero_()
     card = read_card(after)
     wide = size.context_frames - card.context_frames  # what two rounds need less at each side
     x = torch.rand(1, 2 * size.context_frames + 8, FEATURES, size.bands)
     with torch.inference_mode():
         # The same sums in float32, but for rounds that add zero.
         torch.testing.assert_close(two(x[:, wide:-wide]), four(x), atol=1e-6, rtol=0)
-    assert card.training["shortened"] == {"from": read_card(before).sha256, "rounds": 4}
-    assert card.training["network"]["size"]["rounds"] == 2
+    assert card.training["shortened"] == {"from": read_card(before).sha256, which: 4}
+    assert card.training["network"]["size"][which] == 2
     assert wide > 0

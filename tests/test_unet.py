@@ -15,14 +15,26 @@ from stemsplit.unet import FEATURES, BandUNet, UNetSize
 SMALL = UNetSize(bands=32, widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
 TWICE = dataclasses.replace(SMALL, rounds=2)
 MIDDLE_TWICE = dataclasses.replace(SMALL, middle_rounds=2)
+INNER_TWICE = dataclasses.replace(SMALL, inner_rounds=2)
 BOTH = dataclasses.replace(SMALL, rounds=2, middle_rounds=2)
-SIZES = pytest.mark.parametrize(
-    "size", [SMALL, TWICE, MIDDLE_TWICE, BOTH], ids=["once", "twice", "middle twice", "both"]
-)
+ALL = dataclasses.replace(SMALL, rounds=2, inner_rounds=3, middle_rounds=2)
+DEEPER = dataclasses.replace(ALL, widths=(8, 8, 8, 8), squeeze=(4, 4, 4, 4), blocks=2)
+FLAT = dataclasses.replace(ALL, widths=(8,), squeeze=(4,))
+SHALLOW = {
+    "once": SMALL,
+    "twice": TWICE,
+    "inner twice": INNER_TWICE,
+    "middle twice": MIDDLE_TWICE,
+    "both": BOTH,
+}
+EVERY = {**SHALLOW, "all": ALL, "four levels": DEEPER, "one level": FLAT}
+SIZES = pytest.mark.parametrize("size", EVERY.values(), ids=EVERY)
+# Through more layers the farthest frame is too faint even for float64.
+SHALLOW_SIZES = pytest.mark.parametrize("size", SHALLOW.values(), ids=SHALLOW)
 AGAIN = pytest.mark.parametrize(
     ("size", "entrance"),
-    [(TWICE, "again"), (MIDDLE_TWICE, "middle_again")],
-    ids=["twice", "middle twice"],
+    [(TWICE, "again"), (INNER_TWICE, "inner_again"), (MIDDLE_TWICE, "middle_again")],
+    ids=["twice", "inner twice", "middle twice"],
 )
 
 
@@ -30,7 +42,7 @@ def random_network(size: UNetSize = SMALL) -> BandUNet:
     torch.manual_seed(0)
     network = BandUNet(4, size)
     with torch.no_grad():
-        for again in (*network.again, *network.middle_again):
+        for again in (*network.again, *network.inner_again, *network.middle_again):
             torch.nn.init.normal_(again.weight, std=0.2)
         network.train()
         for _ in range(3):  # statistics of something
@@ -55,12 +67,11 @@ def test_masks_sum_to_1() -> None:
 
 
 @SIZES
-@pytest.mark.parametrize("start", [0, 4, 20])
-def test_masks_depend_on_the_context_and_no_more(start: int, size: UNetSize) -> None:
+@pytest.mark.parametrize("strides", [0, 1, 5])
+def test_masks_depend_on_the_context_and_no_more(strides: int, size: UNetSize) -> None:
     """A piece with its context gives what the whole gives there: float32 in another order."""
-    network = random_network(size)
-    context = size.context_frames
-    seen = torch.rand(1, 2 * context + 40, FEATURES, 32)
+    network, context, start = random_network(size), size.context_frames, strides * size.time_stride
+    seen = torch.rand(1, 2 * context + 10 * size.time_stride, FEATURES, 32)
     with torch.inference_mode():
         whole = network(seen)
         piece = network(seen[:, start : start + 2 * context + 8])
@@ -73,13 +84,13 @@ def test_what_a_round_leaves_out_is_not_missed(size: UNetSize) -> None:
     network = random_network(size)
     context = size.context_frames
     assert sum(size.crops) == context
-    seen = torch.rand(2, 2 * context + 12, FEATURES, 32)
+    seen = torch.rand(2, 2 * context + 3 * size.time_stride, FEATURES, 32)
     with torch.inference_mode():
         whole = network.masks(seen)[:, :, :, context:-context]
         assert (network(seen) - whole).abs().max() < 1e-5
 
 
-@SIZES
+@SHALLOW_SIZES
 def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
     # The farthest frame is hardly heard: float64, and logits, which no softmax rounds.
     network, double = random_network(size).double(), torch.float64
@@ -118,11 +129,11 @@ def test_a_second_round_costs_only_its_entrance(size: UNetSize, entrance: str) -
     once, twice = (
         sum(weight.numel() for weight in BandUNet(4, each).parameters()) for each in (SMALL, size)
     )
-    width = SMALL.widths[0 if entrance == "again" else -1]
+    width = SMALL.widths[("again", "inner_again", "middle_again").index(entrance)]
     assert twice - once == width**2
 
 
-@pytest.mark.parametrize("name", ["rounds", "middle_rounds"])
+@pytest.mark.parametrize("name", ["rounds", "inner_rounds", "middle_rounds"])
 def test_no_rounds_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"bad {name}: got 0, wanted at least 1"):
         UNetSize(**{name: 0})

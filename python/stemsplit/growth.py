@@ -7,7 +7,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-_AGAIN = re.compile(r"((?:middle_)?again\.)(\d+)\.weight")
+_AGAIN = re.compile(r"((?:inner_|middle_)?again\.)(\d+)\.weight")
 
 
 def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
@@ -54,18 +54,22 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
             _embed(weights, given, outputs=1 if name in transposed else 0)
 
 
-def without_first_rounds(state: dict[str, Tensor], rounds: int) -> dict[str, Tensor]:
+def without_first_rounds(
+    state: dict[str, Tensor], rounds: int, which: str = "rounds"
+) -> dict[str, Tensor]:
     """Give the state of a network that runs only the last so many of another's rounds.
 
-    It is as if nothing were taken from the first ones: the next round begins anew.
+    It is as if nothing were taken from the first ones: the next round begins anew. Which rounds
+    is said by the name that `UNetSize` has for them.
     """
-    kept, shift = {}, sum(name.startswith("again.") for name in state) + 1 - rounds
+    prefix = which.removesuffix("rounds") + "again."
+    kept, shift = {}, sum(name.startswith(prefix) for name in state) + 1 - rounds
     for name, weights in state.items():
         taken = _AGAIN.fullmatch(name)
-        if taken is None or taken[1] != "again.":
+        if taken is None or taken[1] != prefix:
             kept[name] = weights
         elif int(taken[2]) >= shift:
-            kept[f"again.{int(taken[2]) - shift}.weight"] = weights
+            kept[f"{prefix}{int(taken[2]) - shift}.weight"] = weights
     return kept
 
 

@@ -4,11 +4,12 @@ A small U-Net of convolutions over bands and frames. Every level has convolution
 bottlenecked linear layer across all bands of a frame (TFC-TDF: Choi et al., "Investigating U-Nets
 with various intermediate blocks for spectrogram-based singing voice separation", ISMIR 2020); the
 middle sees further in time through dilation; skips multiply (as in KUIELab-MDX-Net, Kim et al.
-2021). A softmax over the stems makes the masks of a band sum to 1. All of it, or the middle alone,
-may run several times with the same weights, each time on what it made of the input before (as the
-repeated blocks of Hu et al., "Speech separation using an asynchronous fully recurrent convolutional
-neural network", NeurIPS 2021): depth without parameters. Over time it is neither recurrent nor
-normalised, so its view is finite and a song in pieces gives the same masks.
+2021). A softmax over the stems makes the masks of a band sum to 1. All of it, all below the finest
+level, or the middle alone may run several times with the same weights, each time on what it made of
+the input before (as the repeated blocks of Hu et al., "Speech separation using an asynchronous
+fully recurrent convolutional neural network", NeurIPS 2021): depth without parameters. Over time it
+is neither recurrent nor normalised, so its view is finite and a song in pieces gives the same
+masks.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class UNetSize:
     rounds:
         How often the blocks run, with the same weights: after the first time on the sum of what
         they saw at first and what they made of it.
+    inner_rounds:
+        How often all below the finest level runs each time, likewise.
     middle_rounds:
         How often the middle runs each time, likewise: of all levels the coarsest sees furthest.
     """
@@ -57,10 +60,11 @@ class UNetSize:
     squeeze: tuple[int, ...] = (24, 24, 24)
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     rounds: int = 1
+    inner_rounds: int = 1
     middle_rounds: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "middle_rounds"):
+        for name in ("rounds", "inner_rounds", "middle_rounds"):
             if getattr(self, name) < 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
         numbers = (self.bands, *self.widths, *self.squeeze, *self.dilations)
@@ -95,26 +99,53 @@ class UNetSize:
     @property
     def crops(self) -> tuple[int, ...]:
         """Frames at each side that nothing after a round depends on, of the first to the last."""
-        contexts = [*map(self._context, range(self.rounds, 0, -1)), 0]
-        return tuple(more - less for more, less in pairwise(contexts))
+        return _differences([*map(self._context, range(self.rounds, 0, -1)), 0])
+
+    @property
+    def inner_crops(self) -> tuple[int, ...]:
+        """Frames likewise, of the second level's, after an inner round that is not the last."""
+        grid = self.time_stride
+        needs = [_round_up(self._inner(0, n), grid) for n in range(self.inner_rounds, 0, -1)]
+        return tuple(crop >> min(1, len(self.widths) - 1) for crop in _differences(needs))
 
     @property
     def late_frames(self) -> int:
-        """Frames at each side that what follows the middle depends on, a multiple of the stride."""
-        return self._before_middle(0)
+        """Frames at each side that the finest level depends on after all others, of the stride."""
+        return _round_up(2 * self.blocks, self.time_stride) if len(self.widths) > 1 else 0
 
-    def _before_middle(self, reach: int) -> int:
-        for level in range(len(self.widths) - 1):  # a coarser frame begins on its own grid
+    @property
+    def inner_late_frames(self) -> int:
+        """Frames of the second level likewise, that what follows the middle depends on there."""
+        return self._up(0) // 2
+
+    def _context(self, rounds: int) -> int:
+        reach = 0
+        for _ in range(rounds):  # back from the output
+            own = 2 * self.blocks if len(self.widths) > 1 else 0
+            reach = self._inner(_round_up(reach + own, self.time_stride), self.inner_rounds) + own
+        return _round_up(reach + 1, self.time_stride)
+
+    def _inner(self, reach: int, rounds: int) -> int:
+        """Give what so many rounds below the finest level depend on, for what is wanted of them."""
+        for _ in range(rounds):
+            reach = self._up(reach)
+            reach += self.middle_rounds * sum(self.dilations) * self.time_stride
+            reach += sum(2 * self.blocks << level for level in self._between)
+        return reach
+
+    def _up(self, reach: int) -> int:
+        for level in self._between:  # a coarser frame begins on its own grid
             reach = _round_up(reach + (2 * self.blocks << level), 2 << level)
         return reach
 
-    def _context(self, rounds: int) -> int:
-        levels, reach = range(len(self.widths) - 1), 0
-        for _ in range(rounds):  # back from the output
-            reach = self._before_middle(reach)
-            reach += self.middle_rounds * sum(self.dilations) * self.time_stride
-            reach += sum(2 * self.blocks << level for level in levels)
-        return _round_up(reach + 1, self.time_stride)
+    @property
+    def _between(self) -> range:
+        """The levels that are neither the finest nor the middle."""
+        return range(1, len(self.widths) - 1)
+
+
+def _differences(falling: list[int]) -> tuple[int, ...]:
+    return tuple(more - less for more, less in pairwise(falling))
 
 
 def _round_up(value: int, grid: int) -> int:
@@ -202,7 +233,9 @@ class BandUNet(nn.Module):
         self.channels = CHANNELS
         self.crops = list(size.crops)
         self.uncropped = [0] * size.rounds
+        self.inner_crops = [*size.inner_crops, 0]  # the last inner round leaves out the rest
         self.late = size.late_frames
+        self.inner_late = size.inner_late_frames
         widths = size.widths
         bands = [size.bands // 2 ** (level + 1) for level in range(len(widths))]
         self.scale = nn.Parameter(torch.ones(1, FEATURES, size.bands, 1))
@@ -231,6 +264,7 @@ class BandUNet(nn.Module):
             for level in reversed(outer)
         )
         self.again = _again(widths[0], size.rounds)
+        self.inner_again = _again(widths[min(1, len(widths) - 1)], size.inner_rounds)
         self.middle_again = _again(widths[-1], size.middle_rounds)
         self.end = nn.ConvTranspose2d(widths[0], stems * CHANNELS, (2, 1), (2, 1))
 
@@ -241,7 +275,7 @@ class BandUNet(nn.Module):
         together would fit neither.
         """
         super().train(mode)
-        if len(self.again) or len(self.middle_again):
+        if len(self.again) or len(self.inner_again) or len(self.middle_again):
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -290,15 +324,44 @@ class BandUNet(nn.Module):
         """Run all blocks once; so many frames at each side are left out, most of them early."""
         early = max(crop - self.late, 0)
         skips: list[Tensor] = []
-        level = 0
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
-            x = blocks(x)
-            skips.append(_cropped(x, early >> level))
-            x = torch.relu_(shrink(x))
-            level += 1
-        x = self._middle(x, early >> level)
+            if len(skips) == 0:
+                x = blocks(x)
+                skips.append(_cropped(x, early))
+                x = torch.relu_(shrink(x))
+        x = self._inner(x, early >> len(skips))
+        level = len(self.down)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
-            x = blocks(torch.relu_(grow(x)) * skips.pop())
+            level -= 1
+            if level == 0:
+                x = blocks(torch.relu_(grow(x)) * skips.pop())
+        return _cropped(x, crop - early)
+
+    def _inner(self, seen: Tensor, crop: int) -> Tensor:
+        """Run the rounds of all below the finest level; frames at each side are left out."""
+        crops = [share if crop > 0 else 0 for share in self.inner_crops]
+        crops[-1] = crop - sum(crops)
+        x = self._below(seen, crops[0])
+        for index, again in enumerate(self.inner_again):
+            seen = _cropped(seen, crops[index])
+            x = self._below(again(x).add_(seen), crops[index + 1])
+        return x
+
+    def _below(self, x: Tensor, crop: int) -> Tensor:
+        """Run all below the finest level once, as `_body` does."""
+        early = max(crop - self.inner_late, 0)
+        skips: list[Tensor] = []
+        level = -1
+        for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905
+            if level >= 0:
+                x = blocks(x)
+                skips.append(_cropped(x, early >> level))
+                x = torch.relu_(shrink(x))
+            level += 1
+        x = self._middle(x, early >> max(level, 0))
+        for grow, blocks in zip(self.grow, self.up):  # noqa: B905
+            if len(skips) > 0:
+                x = blocks(torch.relu_(grow(x)) * skips.pop())
         return _cropped(x, crop - early)
 
     def _middle(self, seen: Tensor, crop: int) -> Tensor:
