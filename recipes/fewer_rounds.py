@@ -3,8 +3,8 @@
     python recipes/fewer_rounds.py CARD.json --rounds 3 -o run/tiny.json
 
 gives a model whose blocks run that often, as if the first of its rounds were not, and a card that
-says so; `--middle-rounds 2` leaves rounds of the middle alone out. A network that was trained with
-more may hardly miss them, and is faster without.
+says so; `--inner-rounds` and `--middle-rounds` leave rounds of these alone out. A network that was
+trained with more may hardly miss them, and is faster without.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from stemsplit.growth import without_first_rounds
 from stemsplit.models import load_network, save_model
 from stemsplit.unet import BandUNet, UNetSize
 
+KINDS = ("rounds", "inner_rounds", "middle_rounds")
 
-def shortened(path: Path, rounds: int, which: str = "rounds") -> tuple[BandUNet, ModelCard]:
+
+def shortened(path: Path, which: str, rounds: int) -> tuple[BandUNet, ModelCard]:
     """Give a model with so many rounds, and its card, without the figures it had."""
     card, given = load_network(path, torch.device("cpu"), trusted_sha256=read_card(path).sha256)
     settings = card.training["network"]
@@ -32,7 +34,7 @@ def shortened(path: Path, rounds: int, which: str = "rounds") -> tuple[BandUNet,
         raise UsageError(f"bad --{which.replace('_', '-')}", got=rounds, wanted=f"1 to {had}")
     size = dataclasses.replace(before, **{which: rounds})
     network = BandUNet(len(card.sources), size)
-    network.load_state_dict(without_first_rounds(given.state_dict(), rounds, which))
+    network.load_state_dict(without_first_rounds(given.state_dict(), which, rounds))
     facts = {
         **card.training,
         "network": {**settings, "size": {**settings["size"], which: rounds}},
@@ -51,15 +53,13 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("card", type=Path)
-    which = parser.add_mutually_exclusive_group(required=True)
-    for name in ("--rounds", "--inner-rounds", "--middle-rounds"):
-        which.add_argument(name, type=int)
+    kinds = parser.add_mutually_exclusive_group(required=True)
+    for kind in KINDS:
+        kinds.add_argument(f"--{kind.replace('_', '-')}", type=int)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
-    for name in ("rounds", "inner_rounds", "middle_rounds"):
-        rounds = getattr(arguments, name)
-        if rounds is not None:
-            network, card = shortened(arguments.card, rounds, name)
+    which = next(kind for kind in KINDS if getattr(arguments, kind) is not None)
+    network, card = shortened(arguments.card, which, getattr(arguments, which))
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 
 

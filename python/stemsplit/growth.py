@@ -54,13 +54,11 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
             _embed(weights, given, outputs=1 if name in transposed else 0)
 
 
-def without_first_rounds(
-    state: dict[str, Tensor], rounds: int, which: str = "rounds"
-) -> dict[str, Tensor]:
+def without_first_rounds(state: dict[str, Tensor], which: str, rounds: int) -> dict[str, Tensor]:
     """Give the state of a network that runs only the last so many of another's rounds.
 
     It is as if nothing were taken from the first ones: the next round begins anew. Which rounds
-    is said by the name that `UNetSize` has for them.
+    says the name that `UNetSize` has for them, such as ``middle_rounds``.
     """
     prefix = which.removesuffix("rounds") + "again."
     kept, shift = {}, sum(name.startswith(prefix) for name in state) + 1 - rounds

@@ -105,7 +105,7 @@ class UNetSize:
     def inner_crops(self) -> tuple[int, ...]:
         """Frames likewise, of the second level's, after an inner round that is not the last."""
         grid = self.time_stride
-        needs = [_round_up(self._inner(0, n), grid) for n in range(self.inner_rounds, 0, -1)]
+        needs = [_round_up(self._inner_reach(0, n), grid) for n in range(self.inner_rounds, 0, -1)]
         return tuple(crop >> min(1, len(self.widths) - 1) for crop in _differences(needs))
 
     @property
@@ -122,10 +122,11 @@ class UNetSize:
         reach = 0
         for _ in range(rounds):  # back from the output
             own = 2 * self.blocks if len(self.widths) > 1 else 0
-            reach = self._inner(_round_up(reach + own, self.time_stride), self.inner_rounds) + own
+            reach = _round_up(reach + own, self.time_stride)
+            reach = self._inner_reach(reach, self.inner_rounds) + own
         return _round_up(reach + 1, self.time_stride)
 
-    def _inner(self, reach: int, rounds: int) -> int:
+    def _inner_reach(self, reach: int, rounds: int) -> int:
         """Give what so many rounds below the finest level depend on, for what is wanted of them."""
         for _ in range(rounds):
             reach = self._up(reach)
@@ -321,7 +322,10 @@ class BandUNet(nn.Module):
         return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
 
     def _body(self, x: Tensor, crop: int) -> Tensor:
-        """Run all blocks once; so many frames at each side are left out, most of them early."""
+        """Run all blocks once; so many frames at each side are left out, most of them early.
+
+        The loops are there for a network of one level: TorchScript has no index into an empty list.
+        """
         early = max(crop - self.late, 0)
         skips: list[Tensor] = []
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
