@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
+from stemsplit.device_spectra import DeviceSpectra
 from stemsplit.errors import UsageError
 from stemsplit.estimate_error import EstimateError
 from stemsplit.level import hearing_gains
@@ -106,6 +107,9 @@ class BandTask:
     constant in a band, the error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step
     needs no bins. With ``waveform`` there follow, all the same, the mixture's spectra, complex64
     (batch, 2, frames, bins), and the stems, float32 (batch, stems, 2, samples).
+
+    Where ``measured_on`` names a device, a batch has no more than how much each error counts and
+    the stems; the step computes the rest there. That is for a GPU, beside which a CPU is slow.
     """
 
     architecture = "band-unet"
@@ -119,11 +123,15 @@ class BandTask:
         seed: int,
         remix: RemixSettings | None = None,
         teacher: Teacher | None = None,
+        measured_on: torch.device | None = None,
     ) -> None:
         self.settings = settings
         self._teacher = teacher
         self._bands = settings.bands
         self._estimates = EstimateError(self._bands, settings.stft)
+        self._on_device = (
+            DeviceSpectra(self._bands, settings.stft, measured_on) if measured_on else None
+        )
         self._valid = valid
         self._seed = seed
         self._remixer = Remixer(tracks, (settings.frames - 1) * settings.hop_length, remix)
@@ -140,10 +148,12 @@ class BandTask:
     def batch(self, step: int, part: int = 0) -> tuple[Tensor, ...]:
         """Make a part of a step's batch; it depends on the seed, the step and the part alone."""
         first = part * self.settings.batch_size
-        examples = [
-            self._taught(self._remixer.example((self._seed, step, first + index)))
+        drawn = (
+            self._remixer.example((self._seed, step, first + index))
             for index in range(self.settings.batch_size)
-        ]
+        )
+        take = self._untaught if self._on_device else self._taught
+        examples = [take(example) for example in drawn]
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
@@ -155,7 +165,7 @@ class BandTask:
         made of, which lets quiet stems count as much as loud ones. With a teacher the stems are
         those that lie between the true ones and its estimates.
         """
-        features, energy, product, mixture, counts, *samples = batch
+        features, energy, product, mixture, counts, *samples = self._measured(batch)
         if self._teacher:
             heard = self._teacher.masks(features)
             energy, product = self._between(heard, energy, product, mixture)
@@ -171,6 +181,14 @@ class BandTask:
             ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
         return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
 
+    def _measured(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Give a batch with all that the loss compares, as the class says."""
+        if self._on_device is None:
+            return batch
+        counts, stems = batch
+        *parts, spectra = self._on_device.measured(stems, self.settings.magnitude_power)
+        return (*parts, counts, spectra, stems) if self.settings.waveform else (*parts, counts)
+
     def _between(
         self, heard: Tensor, energy: Tensor, product: Tensor, mixture: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -182,17 +200,13 @@ class BandTask:
 
     def _between_samples(self, heard: Tensor, spectra: Tensor, stems: Tensor) -> list[Tensor]:
         """Give the spectra, and the stems between the true ones and those of masks."""
-        moves = [
-            self._estimates.errors(*(part.cpu().numpy() for part in one))
-            for one in zip(heard, spectra, stems, strict=True)
-        ]
-        move = torch.from_numpy(np.stack(moves)).to(stems.device)
+        move = (self._on_device or self._estimates).moves(heard, spectra, stems)
         return [spectra, stems + self.settings.teacher_share * move]
 
     def _ratio_of_samples(self, masks: Tensor, spectra: Tensor, stems: Tensor) -> Tensor:
         """Give the error's energy over the stem's, of the estimates' samples: (batch, stems)."""
         floor = _FLOOR * stems.sum(1).square().sum((1, 2))[:, None] + _LOUDNESS
-        error = self._estimates.energies(masks, spectra, stems)
+        error = (self._on_device or self._estimates).energies(masks, spectra, stems)
         return (error + floor) / (stems.square().sum((2, 3)) + floor)
 
     def validate(self, network: nn.Module) -> Validation | None:
@@ -252,8 +266,8 @@ class BandTask:
 
     def _taught(self, example: Example) -> tuple[np.ndarray, ...]:
         """Measure an example's stems by band; see the class for what of them a batch has."""
-        settings, stems = self.settings, example.stems
-        counts = np.array(settings.stem_weights if example.split else _UNSPLIT, np.float32)
+        settings = self.settings
+        counts, stems = self._untaught(example)
         spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
         mixture = spec.sum(axis=0)
         scale = np.float32(16 / settings.n_fft**2)
@@ -262,6 +276,11 @@ class BandTask:
         total = self._bands.sums(mixture, mixture) * scale
         taught = (self._seen(mixture), energy, product, total, counts)
         return (*taught, mixture, stems) if settings.waveform else taught
+
+    def _untaught(self, example: Example) -> tuple[np.ndarray, ...]:
+        """Give how much the error of each stem of an example counts, and the stems."""
+        counts = self.settings.stem_weights if example.split else _UNSPLIT
+        return np.array(counts, np.float32), example.stems
 
     def _seen(self, mixture: np.ndarray) -> np.ndarray:
         """Give the network's input for spectra, complex64 (2, frames, bins)."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit import dsp
+
 Audio = npt.NDArray[np.float32]
 
-_FAST_LENGTH = 1 << 14  # a Fourier transform of a multiple of it has no large prime factor
+_TONE_FFT, _TONE_HOP = 4096, 2048
 _OCTAVES_HZ = 62.5 * 2.0 ** np.arange(9)
 _DECAY_SECONDS = (0.2, 1.5)  # to -60 dB: from a booth to a hall
 _WET_DB = (-20.0, -6.0)
@@ -35,12 +37,16 @@ def equalised(audio: Audio, sample_rate: int, spread_db: float, rng: np.random.G
         float32 of the same shape.
     """
     gains_db = rng.normal(0, spread_db, len(_OCTAVES_HZ))
-    length = -(-audio.shape[1] // _FAST_LENGTH) * _FAST_LENGTH
-    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    frequencies = np.fft.rfftfreq(_TONE_FFT, 1 / sample_rate)
     curve_db = np.interp(np.log2(np.maximum(frequencies, 1)), np.log2(_OCTAVES_HZ), gains_db)
-    spectrum = np.fft.rfft(audio, length) * (10 ** (curve_db / 20)).astype(np.float32)
-    toned = np.fft.irfft(spectrum, length).astype(np.float32)
-    return toned[:, : audio.shape[1]]
+    curve = (10 ** (curve_db / 20)).astype(np.float32)
+    # So smooth a curve rings for less than a frame: filtered frame by frame it sounds the same.
+    spectra = dsp.stft(np.ascontiguousarray(audio), _TONE_FFT, _TONE_HOP, threads=1)
+    mask = np.broadcast_to(curve, (1, 1, *spectra.shape[1:]))
+    length = audio.shape[1]
+    toned = dsp.apply_masks_istft(spectra, mask, _TONE_FFT, _TONE_HOP, length=length, threads=1)
+    equal: Audio = toned[0]
+    return equal
 
 
 def reverberate(audio: Audio, sample_rate: int, rng: np.random.Generator) -> Audio:

@@ -57,6 +57,14 @@ class EstimateError:
         """
         return cast(Tensor, _Energies.apply(masks, mixture, stems, self))  # type: ignore[no-untyped-call]
 
+    def moves(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+        """Give estimates less stems, (batch, stems, 2, samples), as `energies` has them."""
+        moves = [
+            self.errors(*(part.detach().cpu().numpy() for part in one))
+            for one in zip(masks, mixture, stems, strict=True)
+        ]
+        return torch.from_numpy(np.stack(moves)).to(stems.device)
+
     def errors(self, masks: FloatArray, mixture: Spectrum, stems: FloatArray) -> FloatArray:
         """Give estimates less stems, (stems, 2, samples), of one example of `energies`."""
         stft = self._stft
@@ -93,21 +101,12 @@ class EstimateError:
         ahead = -(-stft.n_fft // (2 * stft.hop_length))
         pad = ahead * stft.hop_length
         samples = errors.shape[2]
-        scaled = errors * (np.float32(2) / self._squared_windows(samples, frames))
+        scaled = errors * (np.float32(2) / squared_windows(stft, samples, frames))
         padded: FloatArray = np.pad(scaled.reshape(-1, samples), ((0, 0), (pad, pad)))
         spectra = dsp.stft(padded, stft.n_fft, stft.hop_length)[:, ahead : ahead + frames]
         products = spectra.reshape(len(errors), 2, frames, -1).view(np.float32)
         products *= mixture.view(np.float32)
         return self._bands.from_bins((products[..., ::2] + products[..., 1::2]) * self._per_bin)
-
-    def _squared_windows(self, samples: int, frames: int) -> FloatArray:
-        """Sum the squared windows that reach each sample: float32 (samples,)."""
-        n_fft, hop_length = self._stft.n_fft, self._stft.hop_length
-        squared = dsp.hann_window(n_fft) ** 2
-        total = np.zeros(n_fft + max(samples, frames * hop_length), np.float32)
-        for start in range(0, frames * hop_length, hop_length):
-            total[start : start + n_fft] += squared
-        return total[n_fft // 2 : n_fft // 2 + samples]
 
 
 class _Energies(torch.autograd.Function):
@@ -134,3 +133,12 @@ class _Energies(torch.autograd.Function):
         """Scale each stem's gradient by the outer one."""
         (gradients,) = ctx.saved_tensors
         return outer[0][:, :, None, None, None] * gradients, None, None, None
+
+
+def squared_windows(stft: StftSettings, samples: int, frames: int) -> FloatArray:
+    """Sum the squared windows of frames that reach each sample: float32 (samples,)."""
+    squared = dsp.hann_window(stft.n_fft) ** 2
+    total = np.zeros(stft.n_fft + max(samples, frames * stft.hop_length), np.float32)
+    for start in range(0, frames * stft.hop_length, stft.hop_length):
+        total[start : start + stft.n_fft] += squared
+    return total[stft.n_fft // 2 : stft.n_fft // 2 + samples]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -43,19 +44,28 @@ class Muon(torch.optim.Optimizer):
         """Take a step; a closure is not supported."""
         assert closure is None
         for group in self.param_groups:
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight.grad)
-                momentum = state["momentum"]
-                momentum.lerp_(weight.grad, 1 - _MOMENTUM)
-                matrix = weight.grad.lerp(momentum, _MOMENTUM).flatten(1)
-                update = orthogonal(matrix).reshape(weight.shape)
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                scale = _ADAM_RMS * max(matrix.shape) ** 0.5
-                weight.add_(update, alpha=-group["lr"] * scale)
+                if weight.grad is not None:
+                    matrix = self._with_momentum(weight)
+                    alike[matrix.shape].append((weight, matrix))
+            for shape, pairs in alike.items():
+                # Together, as a GPU is idle while small matrices come one by one.
+                updates = orthogonal(torch.stack([matrix for _, matrix in pairs]))
+                scale = _ADAM_RMS * max(shape) ** 0.5
+                for (weight, _), update in zip(pairs, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(update.reshape(weight.shape), alpha=-group["lr"] * scale)
+
+    def _with_momentum(self, weight: Tensor) -> Tensor:
+        """Give a weight's gradient as a matrix, its momentum in it (Nesterov's)."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight.grad)
+        momentum: Tensor = state["momentum"]
+        momentum.lerp_(weight.grad, 1 - _MOMENTUM)
+        return weight.grad.lerp(momentum, _MOMENTUM).flatten(1)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -64,22 +74,22 @@ def orthogonal(matrix: Tensor) -> Tensor:
     Parameters
     ----------
     matrix:
-        Floats (rows, columns).
+        Floats (..., rows, columns), one or many.
 
     Returns
     -------
     Tensor
-        float32 (rows, columns).
+        float32 of the same shape.
     """
     first, second, third = _COEFFICIENTS
     x = matrix.float()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(_ROUNDS):
-        square = x @ x.T
+        square = x @ x.mT
         x = first * x + (second * square + third * square @ square) @ x
-    result: Tensor = x.T if tall else x
+    result: Tensor = x.mT if tall else x
     return result
 
 

@@ -300,7 +300,15 @@ def training_of(
     else:
         band = settings_from(BandSettings, recipe.network, "[network]")
         _check_rates([*tracks, *valid], band.sample_rate)
-        task = BandTask(band, tracks, valid, seed=loop.seed, remix=remix, teacher=teacher)
+        task = BandTask(
+            band,
+            tracks,
+            valid,
+            seed=loop.seed,
+            remix=remix,
+            teacher=teacher,
+            measured_on=device if device and device.type != "cpu" else None,
+        )
     facts: dict[str, Any] = {
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),

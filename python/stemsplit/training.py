@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from stemsplit.batches import Batch, batches
 from stemsplit.errors import InputError, OutputError, StemsplitError, UsageError
 from stemsplit.files import replaced
 from stemsplit.growth import embed
@@ -176,13 +177,11 @@ class Training:
         StemsplitError
             A loss that is not finite.
         """
-        with ThreadPoolExecutor(1) as ahead:
-            batch = ahead.submit(self.task.batch, self.step, self.team.rank)
+        steps = range(self.step, self.settings.steps)
+        with closing(batches(self._batch, steps, self.device)) as ahead:
             while self.step < self.settings.steps and not self._out_of_patience:
                 started = time.perf_counter()
-                ready = batch.result()
-                batch = ahead.submit(self.task.batch, self.step + 1, self.team.rank)
-                loss = self._train_step(ready)
+                loss = self._train_step(next(ahead))
                 self.step += 1
                 self._check_sound(loss)
                 due = self.step % self.settings.validate_every == 0
@@ -200,6 +199,9 @@ class Training:
         network = self.task.at_step(self.task.first_network(), state["step"] - 1)
         network.load_state_dict(state["network"])
         return network.eval()
+
+    def _batch(self, step: int) -> Batch:
+        return self.task.batch(step, self.team.rank)
 
     def _check_sound(self, loss: float) -> None:
         """Refuse to go on with a loss that is no number, which no later step makes good."""
@@ -273,7 +275,8 @@ class Training:
         torch.manual_seed((settings.seed * 1_000_003 + self.step) * self.team.size + self.team.rank)
         self.network.train()
         with self._precision():
-            loss: Tensor = self._lesson(*(part.to(self.device) for part in batch))
+            moved = (part.to(self.device, non_blocking=True) for part in batch)
+            loss: Tensor = self._lesson(*moved)
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)

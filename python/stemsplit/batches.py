@@ -1,0 +1,65 @@
+"""A training's batches, made ahead of their steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+Batch: TypeAlias = tuple[Tensor, ...]
+
+
+def batches(
+    make: Callable[[int], Batch], steps: range, device: torch.device
+) -> Generator[Batch, None, None]:
+    """Give the batch of each step, in order; close it to end what makes them.
+
+    The CPU has its own network to run, so a thread makes one batch ahead. A GPU wants more than
+    that: there as many processes make them as there are CPUs, in memory that it can fetch from.
+
+    Parameters
+    ----------
+    make:
+        Makes a step's batch, which depends on the step alone.
+    steps:
+        Their numbers.
+    device:
+        Where they are wanted; they are on the CPU still.
+    """
+    if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
+        yield from _by_a_thread(make, steps)
+        return
+    yield from DataLoader(
+        _Made(make),
+        batch_size=None,
+        sampler=steps,
+        num_workers=os.cpu_count() or 1,
+        multiprocessing_context="fork",
+        pin_memory=True,
+    )
+
+
+def _by_a_thread(make: Callable[[int], Batch], steps: range) -> Generator[Batch, None, None]:
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(make, steps[0]) if steps else None
+        for following in [*steps[1:], None]:
+            assert coming is not None
+            ready = coming.result()
+            coming = ahead.submit(make, following) if following is not None else None
+            yield ready
+
+
+class _Made(Dataset[Batch]):
+    """What a function makes of a step, as torch's loader wants it."""
+
+    def __init__(self, make: Callable[[int], Batch]) -> None:
+        self._make = make
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._make(step)
