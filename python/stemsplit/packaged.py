@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "1b6d21772ef486f0283f33203ad430abe7d3fd9614759ea0a33b26ff117628b3",
+    "base": "35d7fcedb2fc37ca72e24a668cf0d203b8db08ae1a141cba57ba23e3a7dead3e",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
     "tiny": "d785e09fd366b4c12dfd7dfd19f8741d7296255736dfb14e265085b820dfc04a",
 }
