@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from stemsplit.dsp_arguments import cpus
 
 Batch: TypeAlias = tuple[Tensor, ...]
 
@@ -21,7 +24,8 @@ def batches(
     """Give the batch of each step, in order; close it to end what makes them.
 
     The CPU has its own network to run, so a thread makes one batch ahead. A GPU wants more than
-    that: there as many processes make them as there are CPUs, in memory that it can fetch from.
+    that: there as many processes make them as there are CPUs for each of a team's members, in
+    memory that it can fetch from.
 
     Parameters
     ----------
@@ -39,20 +43,27 @@ def batches(
         _Made(make),
         batch_size=None,
         sampler=steps,
-        num_workers=os.cpu_count() or 1,
+        num_workers=max(1, cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
         multiprocessing_context="fork",
-        pin_memory=True,
+        worker_init_fn=_use_one_cpu,
+        pin_memory=device.type == "cuda",
     )
 
 
+def _use_one_cpu(_worker: int) -> None:
+    """Keep a process's transforms to one thread, as torch's loader keeps torch's work."""
+    os.environ["STEMSPLIT_NUM_THREADS"] = "1"
+
+
 def _by_a_thread(make: Callable[[int], Batch], steps: range) -> Generator[Batch, None, None]:
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(make, steps[0]) if steps else None
-        for following in [*steps[1:], None]:
-            assert coming is not None
-            ready = coming.result()
-            coming = ahead.submit(make, following) if following is not None else None
-            yield ready
+    with ThreadPoolExecutor(1) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        for step in steps:
+            ahead.append(pool.submit(make, step))
+            if len(ahead) > 1:
+                yield ahead.popleft().result()
+        for last in ahead:
+            yield last.result()
 
 
 class _Made(Dataset[Batch]):

@@ -184,17 +184,17 @@ class Training:
                 loss = self._train_step(next(ahead))
                 self.step += 1
                 self._check_sound(loss)
-                due = self.step % self.settings.validate_every == 0
-                validation = None
-                if due or self.step == self.settings.steps:
-                    validation = self._validate_and_save()
-                if on_event is not None:
+                due = not self.step % self.settings.validate_every or self.step == steps.stop
+                validation = self._validated() if due else None
+                if on_event is not None:  # before it is saved: a log may have steps too many
                     rate = self.settings.rate_at(self.step - 1)
                     seconds = time.perf_counter() - started
                     settings = self.settings
                     on_event(
                         TrainingEvent(self.step, settings.steps, loss, rate, seconds, validation)
                     )
+                if due:
+                    self._save_all(validation)
         state = _load(self.folder / BEST)
         network = self.task.at_step(self.task.first_network(), state["step"] - 1)
         network.load_state_dict(state["network"])
@@ -300,8 +300,13 @@ class Training:
         mixed = self.settings.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
-    def _validate_and_save(self) -> Validation | None:
-        chosen = self.average if self.average is not None else self.network.eval()
+    @property
+    def _chosen(self) -> nn.Module:
+        """The network that is validated and exported."""
+        return self.average if self.average is not None else self.network.eval()
+
+    def _validated(self) -> Validation | None:
+        chosen = self._chosen
         validation = None
         if self.team.rank == 0:
             with self._precision():
@@ -309,11 +314,15 @@ class Training:
         validation = self.team.told(validation)
         if validation:
             self._check_sound(validation.loss)
+        return validation
+
+    def _save_all(self, validation: Validation | None) -> None:
+        """Write the checkpoint, and before it the best weights where they are these."""
         loss = validation.loss if validation else -math.inf
         self._stale += 1
         if loss <= self.best_loss:
             self.best_loss, self.best, self._stale = loss, validation, 0
-            self._save(BEST, {"network": chosen.state_dict(), "step": self.step})
+            self._save(BEST, {"network": self._chosen.state_dict(), "step": self.step})
         state = {
             "settings": self._fingerprint,
             "step": self.step,
@@ -325,7 +334,7 @@ class Training:
             "best": dataclasses.asdict(self.best) if self.best else None,
         }
         self._save(CHECKPOINT, state)
-        return self.team.told(validation)  # nobody reads what is not yet written
+        self.team.told(None)  # nobody reads what is not yet written
 
     def _save(self, name: str, state: dict[str, object]) -> None:
         if self.team.rank:

@@ -1,0 +1,71 @@
+"""The order of a training's batches, whoever makes them, and the end of those who do."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import closing
+
+import pytest
+import torch
+from torch import Tensor
+
+from stemsplit.batches import batches
+
+CPU, OTHER = torch.device("cpu"), torch.device("meta")
+"""The latter stands for any device that is not the CPU."""
+
+
+def made(step: int) -> tuple[Tensor, ...]:
+    if step == 13:
+        raise ValueError("thirteen")
+    return torch.full((3,), step), torch.tensor([os.getpid(), threading.get_ident()])
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+@pytest.mark.parametrize("steps", [range(0), range(4, 5), range(2, 12)])
+def test_batches_come_in_the_steps_order(device: torch.device, steps: range) -> None:
+    with closing(batches(made, steps, device)) as ahead:
+        assert [int(batch[0][0]) for batch in ahead] == list(steps)
+
+
+def test_a_thread_serves_the_cpu_and_processes_another_device() -> None:
+    with closing(batches(made, range(6), CPU)) as ahead:
+        threads = [batch[1].tolist() for batch in ahead]
+    assert {process for process, _ in threads} == {os.getpid()}
+    assert threading.get_ident() not in {thread for _, thread in threads}
+    with closing(batches(made, range(6), OTHER)) as ahead:
+        assert os.getpid() not in {int(batch[1][0]) for batch in ahead}
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_nothing_is_left_running(device: torch.device) -> None:
+    with closing(batches(made, range(12), device)) as ahead:
+        first, thread_or_process = next(ahead)
+    assert first.tolist() == [0, 0, 0]
+    process, thread = thread_or_process.tolist()
+    if device == CPU:
+        assert thread not in {one.ident for one in threading.enumerate()}
+    else:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_a_batch_that_cannot_be_made_is_an_error(device: torch.device) -> None:
+    with closing(batches(made, range(12, 15), device)) as ahead:
+        assert int(next(ahead)[0][0]) == 12
+        with pytest.raises(ValueError, match="thirteen"):
+            next(ahead)
+
+
+def test_processes_transform_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are as many as there are CPUs."""
+    monkeypatch.delenv("STEMSPLIT_NUM_THREADS", raising=False)
+
+    def threads(_step: int) -> tuple[Tensor, ...]:
+        return (torch.tensor(int(os.environ["STEMSPLIT_NUM_THREADS"])),)
+
+    with closing(batches(threads, range(3), OTHER)) as ahead:
+        assert [int(number) for (number,) in ahead] == [1, 1, 1]
+    assert "STEMSPLIT_NUM_THREADS" not in os.environ
