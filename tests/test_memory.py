@@ -19,7 +19,7 @@ from stemsplit.cli.app import run
 from stemsplit.config import SOURCES
 from stemsplit.errors import UsageError
 from stemsplit.infer import Predictor, choose_device
-from stemsplit.memory import MemoryLimit, parse_size, song_memory
+from stemsplit.memory import LEAST_SEGMENT_SECONDS, MemoryLimit, parse_size, song_memory
 from stemsplit.models import find_card
 from stemsplit.separate import Separator
 from stemsplit.song import separate_file
@@ -56,7 +56,9 @@ def test_what_a_process_holds_and_held() -> None:
 def test_the_chosen_segment_keeps_the_limit_and_is_no_shorter_than_it_has_to_be(
     predictor: Predictor,
 ) -> None:
-    for total in range(450, 3000, 50):
+    least = song_memory(predictor, 44_100, 2, LEAST_SEGMENT_SECONDS)
+    assert least <= 460 * MIB
+    for total in range(50 + -(-least // MIB), 3000, 50):
         limit = MemoryLimit(total * MIB, 50 * MIB)
         seconds = limit.segment_seconds(predictor, 44_100, 2, 60.0)
         taken = song_memory(predictor, 44_100, 2, seconds)

@@ -172,6 +172,8 @@ class Training:
     def run(self, on_event: Callable[[TrainingEvent], None] | None = None) -> nn.Module:
         """Train to the last step and give the best network, in evaluation mode.
 
+        A step's event comes before its checkpoint is written.
+
         Raises
         ------
         StemsplitError
