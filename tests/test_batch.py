@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit import song as song_module
+from stemsplit.audio import AudioReader
 from stemsplit.batch import DEFAULT_TEMPLATE, Batch, SeparateOptions
 from stemsplit.errors import UsageError
 from stemsplit.events import SongEnded, SongProgress, SongStarted, Warned
@@ -148,6 +149,42 @@ def test_two_songs_do_not_meet_in_one_file(write_song, tmp_path, jobs):
     batch = Batch(SeparateOptions(tmp_path / "out", outputs, jobs=jobs))
     with pytest.raises(UsageError, match=r"share their files' names: got x_no_vocals.wav"):
         batch.run(find_songs([tmp_path / "a"], tmp_path / "out"))
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_stem_does_not_replace_another_song(write_song, tmp_path, force):
+    song, other = write_song("a/b.wav", 0.1), write_song("a/b_vocals.wav", 0.1)
+    before = other.read_bytes()
+    options = SeparateOptions(
+        tmp_path / "a", OutputOptions(filename="{track}_{stem}.{ext}"), force=force
+    )
+    with pytest.raises(UsageError, match=r"would overwrite another song: got .*b_vocals\.wav; ch"):
+        Batch(options).run(find_songs([song, other], None))
+    assert other.read_bytes() == before
+    other.unlink()
+    assert Batch(options).run(find_songs([song], None)).exit_code == 0
+    both = Batch(options).run(find_songs([song, other], None))  # a stem of ours, named as a song
+    assert statuses(both) == [DONE, DONE]
+
+
+def test_a_song_that_is_gone_when_its_size_is_asked_is_one_failure(batch, write_song, monkeypatch):
+    gone = write_song("a/1.wav", 0.1)
+    write_song("a/2.wav", 0.1)
+    form = AudioReader.form
+
+    def vanishing(reader):
+        gone.unlink(missing_ok=True)
+        return form.fget(reader)
+
+    monkeypatch.setattr(AudioReader, "form", property(vanishing))
+    assert statuses(batch("a")) == [FAILED, DONE]
+
+    def unforeseen(_reader):
+        raise RuntimeError("of a library")
+
+    monkeypatch.setattr(AudioReader, "form", property(unforeseen))
+    (failure,) = batch("a/2.wav", force=True).songs
+    assert failure.error.exit_code == 70
 
 
 def test_two_songs_of_one_name_do_not_meet(batch, write_song):

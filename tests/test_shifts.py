@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def pieces(song: Audio, *lengths: int) -> Iterator[Audio]:
 def song_and_places(sizes: Iterator[int]) -> Separate:
     """Give two stems, the song and where in it one is, in blocks of another size each time."""
 
-    def separate(blocks: Iterator[Audio]) -> Iterator[Audio]:
+    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
         size = next(sizes)
         song = np.concatenate(list(blocks), axis=1)
         places = np.broadcast_to(np.arange(song.shape[1], dtype=np.float32), song.shape)
@@ -67,7 +67,7 @@ def test_the_song_is_taken_once_by_threads_of_any_order() -> None:
             taken.append(index)
             yield block
 
-    def from_thread(blocks: Iterator[Audio]) -> Iterator[Audio]:
+    def from_thread(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
         read: list[Audio] = []
         thread = threading.Thread(target=lambda: read.extend(blocks))
         threads.append(thread)
@@ -90,13 +90,33 @@ def test_a_song_that_breaks_off_is_no_shorter_song_to_any() -> None:
 
     heard: list[int] = []
 
-    def separate(blocks: Iterator[Audio]) -> Iterator[Audio]:
+    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
         yield np.zeros((1, 1, 0), np.float32)
         with pytest.raises(AudioError, match="cannot read on"):
             heard.extend(block.shape[1] for block in blocks)
 
     assert len(list(mean_of_shifts(broken(), 1, [0, 2], separate))) == 1
     assert heard == [10, 2, 10]
+
+
+def test_where_one_separation_fails_all_have_ended_when_the_error_comes() -> None:
+    """Their threads read the song, which is closed next."""
+    ended: list[int] = []
+
+    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
+        number = len(list(blocks))
+        try:
+            yield np.zeros((1, 1, 1), np.float32)
+            if number > 1:
+                raise AudioError("the network fails")
+            yield np.zeros((1, 1, 1), np.float32)
+        finally:
+            ended.append(number)
+
+    song = pieces(np.ones((1, 4), np.float32))
+    with pytest.raises(AudioError, match="the network fails"):
+        list(mean_of_shifts(song, 1, [0, 1, 2], separate))
+    assert sorted(ended) == [1, 2, 2]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from stemsplit.audio import AudioReader
 from stemsplit.config import SOURCES
 from stemsplit.errors import AudioError, InputError, NoSpaceError, OutputError, UsageError
+from stemsplit.manifest import fingerprint
 from stemsplit.outputs import OutputOptions
 from stemsplit.separate import Separator
 from stemsplit.song import separate_file
@@ -399,6 +400,51 @@ def test_a_song_that_changes_meanwhile_is_not_done(separator, write_song, tmp_pa
     with pytest.raises(InputError, match=r"changed while it was read; try again"):
         separate_file(song, tmp_path / "out", separator=separator, on_progress=change)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_song_that_is_replaced_before_it_is_hashed_is_not_done(
+    separator, write_song, tmp_path, monkeypatch
+):
+    """Its header was read already, and tells the length of the one before."""
+    song, longer = write_song(seconds=1), write_song("longer.wav", 2)
+
+    def replaced(path):
+        song.write_bytes(longer.read_bytes())
+        os.utime(song, (1, 1))
+        return fingerprint(path)
+
+    monkeypatch.setattr("stemsplit.song.fingerprint", replaced)
+    with pytest.raises(InputError, match=r"changed while it was read; try again"):
+        separate_file(song, tmp_path / "out", separator=separator)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("shifts", [1, 3])
+def test_no_thread_reads_a_song_that_is_closed(random_model, write_song, tmp_path, shifts):
+    """Whoever is told of progress fails, and what is raised keeps what it was raised from."""
+    threads = []
+    close = AudioReader.close
+
+    def counted(reader):
+        names = [thread.name for thread in threading.enumerate()]
+        threads.append([name for name in names if name.startswith("ThreadPoolExecutor")])
+        close(reader)
+
+    def fail(_progress):
+        raise RuntimeError
+
+    separator = Separator(str(random_model), "cpu", threads=1, shifts=shifts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AudioReader, "close", counted)
+        with pytest.raises(RuntimeError):
+            separate_file(
+                write_song(seconds=2),
+                tmp_path,
+                separator=separator,
+                segment_seconds=0.5,
+                on_progress=fail,
+            )
+    assert threads[-1] == []
 
 
 def test_a_failure_leaves_the_earlier_stems(run, write_song, tmp_path, monkeypatch):

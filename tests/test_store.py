@@ -9,36 +9,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from stemsplit import store as store_module
 from stemsplit.errors import NoSpaceError, OutputError
-from stemsplit.manifest import Fingerprint, Manifest
 from stemsplit.store import OutputStore
-
-STEMS = ("vocals", "drums", "bass")
-
-
-def manifest(track="song", names=STEMS):
-    outputs = {name: f"{track}/{name}.wav" for name in names}
-    sizes = {path: len(name) for name, path in outputs.items()}
-    input_file = Fingerprint("/song.wav", 1, 2, "00")
-    return Manifest(track, input_file, {"clip": "scale"}, outputs, sizes, tuple(outputs.values()))
-
-
-def fill(work, names=STEMS):
-    """Write the files of a song; give their places."""
-    targets = {}
-    for name in names:
-        (work.folder / f"{name}.tmp").write_text(name)
-        targets[work.folder / f"{name}.tmp"] = PurePosixPath(f"{work.track}/{name}.wav")
-    return targets
-
-
-def everything_in(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+from stored_songs import STEMS, Killed, contents, everything_in, fill, manifest, written_before
 
 
 def visible_in(folder):
@@ -80,7 +58,7 @@ def test_nothing_stays_after_an_error(tmp_path, error):
 
 def test_an_interrupt_while_it_is_begun_leaves_nothing(tmp_path, monkeypatch):
     """Wherever it comes: while the folder is locked, or before `with` has it."""
-    acquire = store_module._Lock.acquire
+    acquire = store_module.FolderLock.acquire
 
     def interrupted(lock):
         acquire(lock)
@@ -89,7 +67,7 @@ def test_an_interrupt_while_it_is_begun_leaves_nothing(tmp_path, monkeypatch):
 
     store = OutputStore(tmp_path / "new" / "out")
     with monkeypatch.context() as patch:
-        patch.setattr(store_module._Lock, "acquire", interrupted)
+        patch.setattr(store_module.FolderLock, "acquire", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.begin("song")
     gc.collect()
@@ -148,9 +126,6 @@ def test_a_kill_while_renaming_is_made_good(tmp_path, moved, monkeypatch):
     store = OutputStore(tmp_path / "out")
     steps = iter(range(moved))
     rename = Path.replace
-
-    class Killed(BaseException):
-        pass
 
     def replace(path, target):
         if path.suffix == ".tmp" or path.name == "manifest.json":
@@ -257,21 +232,6 @@ def test_a_set_that_cannot_be_completed_is_taken_back(tmp_path):
     assert everything_in(tmp_path / "out") == ["song", "song/bass.wav"]
 
 
-def written_before(root):
-    """Give a store whose song was done before, and what its files hold."""
-    store = OutputStore(root)
-    with store.begin("song") as work:
-        targets = fill(work)
-        for path in targets:
-            path.write_text(path.stem.upper())
-        work.commit(targets, manifest())
-    return store, contents(root)
-
-
-def contents(root):
-    return {path.name: path.read_text() for path in (root / "song").iterdir()}
-
-
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("refused", [*(f"{name}.wav" for name in STEMS), "manifest"])
 def test_a_set_that_cannot_be_completed_leaves_the_earlier_one(
@@ -344,9 +304,6 @@ def test_a_kill_while_it_is_taken_back_leaves_one_whole_set(tmp_path, monkeypatc
     store, earlier = written_before(tmp_path / "out")
     steps = iter(range(renames))
     rename = Path.replace
-
-    class Killed(BaseException):
-        pass
 
     def replace(path, target):
         if store.root in path.parents and path.suffix != ".new":

@@ -68,6 +68,19 @@ def test_lossless_formats_hold_the_samples(tmp_path, kind, subtype, clip):
     assert error <= (STEP[subtype] / 2 if subtype.startswith("PCM") else 0)
 
 
+def test_samples_that_spell_the_name_of_a_chunk_stay(tmp_path):
+    """In AIFF the time in the chunk PEAK of floats is cleared, which integers do not have."""
+    spelt = np.frombuffer(b"PEAK" + bytes(range(1, 13)), ">i2") / np.float32(2**15)
+    stems = np.broadcast_to(spelt, (2, 1, 8)).astype(np.float32)
+    form = Form("aiff", "PCM_16", 44_100, 1)
+    folder = tmp_path / "a"
+    folder.mkdir()
+    with SongWriter(folder, NAMES, form, "scale") as writer:
+        writer.write(stems)
+        written = writer.finish()
+    np.testing.assert_array_equal(read(written), stems[:, 0])
+
+
 @pytest.mark.parametrize(("kind", "subtype"), [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")])
 @pytest.mark.parametrize("samples", [1, 100, 4410, 100_000])
 def test_lossy_formats_keep_length_and_place(tmp_path, kind, subtype, samples):

@@ -68,7 +68,7 @@ class AudioReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        _check_readable(self.path)
+        self._bytes = _check_readable(self.path)
         self._decoder = _decoder(self.path)
         try:
             self.sample_rate = self._decoder.sample_rate
@@ -109,7 +109,7 @@ class AudioReader:
     def likely_frames(self) -> int:
         """Samples per channel, for estimates: 0 where the header does not say or cannot mean it."""
         claimed = self.frames or 0
-        possible = claimed * _LEAST_BYTES_PER_SAMPLE <= self.path.stat().st_size
+        possible = claimed * _LEAST_BYTES_PER_SAMPLE <= self._bytes
         return claimed if possible else 0
 
     def close(self) -> None:
@@ -181,7 +181,8 @@ class AudioReader:
             )
 
 
-def _check_readable(path: Path) -> None:
+def _check_readable(path: Path) -> int:
+    """See that there is a file; give its bytes."""
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder", wanted="an audio file")
@@ -192,6 +193,7 @@ def _check_readable(path: Path) -> None:
                 remedy="pipe it in: stemsplit - < FILE",
             )
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             empty = not file.read(1)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error
@@ -206,6 +208,7 @@ def _check_readable(path: Path) -> None:
             wanted=_FORMATS,
             remedy="see that its export ran to the end",
         )
+    return size
 
 
 def _decoder(path: Path) -> Decoder:

@@ -98,10 +98,12 @@ class Batch:
         Raises
         ------
         UsageError
-            A template without ``{track}`` for several songs.
+            A template without ``{track}`` for several songs; files that would be those of two
+            songs, or replace another song.
         ModelError, DeviceError
             The model or the device cannot be had.
         """
+        from stemsplit.batch_places import check_places
         from stemsplit.inputs import name_songs
 
         reports: dict[int, SongReport] = {}
@@ -109,8 +111,7 @@ class Batch:
         try:
             self._store.recover()
             named = name_songs(songs, self._store)
-            self._check_template(named)
-            self._check_paths(named)
+            check_places(named, self.options, self._store, self._card)
             todo = []
             needed = 0
             for number, song in enumerate(named):
@@ -150,40 +151,6 @@ class Batch:
             None if separator is None else separator.precision,
         )
 
-    def _check_template(self, songs: Sequence[Song]) -> None:
-        if "{track}" in self.options.outputs.filename:
-            return
-        ours = {song.track for song in songs}
-        others = {manifest.track for manifest in self._store.manifests()} - ours
-        if len(ours) > 1 or (others and not self.options.force):
-            raise UsageError(
-                "songs would share their files' names",
-                got=f"--filename {self.options.outputs.filename}",
-                wanted="{track} in it",
-                remedy="or give each song an --output of its own",
-            )
-
-    def _check_paths(self, songs: Sequence[Song]) -> None:
-        """See that no two songs have a file in common, which a template may bring about."""
-        from stemsplit.inputs import folded, folder_name
-
-        taken: dict[str, str] = {}
-        for song in songs:
-            folder = folder_name(song.path)
-            try:
-                paths = self.options.outputs.paths(
-                    self._names, track=song.track, model=self._card.name, folder=folder
-                )
-            except UsageError:  # which this song will say by itself
-                continue
-            for path in paths.values():
-                if taken.setdefault(folded(path.as_posix()), song.track) != song.track:
-                    raise UsageError(
-                        "songs would share their files' names",
-                        got=path,
-                        wanted="another --filename, in which {track} and {stem} do not meet",
-                    )
-
     def _bytes_to_write(
         self, number: int, song: Song, reports: dict[int, SongReport]
     ) -> int | None:
@@ -205,7 +172,10 @@ class Batch:
                 return len(self._names) * estimated_bytes(form, reader.likely_frames)
         except StemsplitError as error:
             self._end(number, _failed(song, error), reports)
-            return None
+        except Exception as error:  # the other songs of the night shall not pay for it
+            report = failed(song.shown, unforeseen(song.shown, error))
+            self._end(number, report, reports, traceback.format_exc())
+        return None
 
     def _warn_of_space(self, needed: int) -> None:
         """Say before hours of work that the disk will be full; each song is checked by itself."""

@@ -137,7 +137,7 @@ class SndfileEncoder:
         if self._sound.closed:
             return
         self._checked(self._sound.close)
-        if self._form.format == "aiff":
+        if self._form.format == "aiff" and not self._form.bounded:
             _clear_time(self._file.file)
         if self._form.format == "ogg":
             _set_serial(self._file.file)

@@ -115,3 +115,21 @@ def is_gone(path: Path) -> bool:
 def absolute(path: str | os.PathLike[str]) -> str:
     """Give a path from the root without ``..``; unlike `Path.resolve`, links stay what they are."""
     return os.path.abspath(path)  # noqa: PTH100
+
+
+def existing(path: Path) -> Path:
+    """Give a path, or the first above it that exists."""
+    return next((place for place in (path, *path.parents) if place.exists()), path)
+
+
+def folders_between(top: Path | str, folder: Path) -> list[Path]:
+    """Give a folder and those above it that lie below another, the uppermost first."""
+    above = [place for place in (folder, *folder.parents) if place != Path(top)]
+    return [place for place in reversed(above) if place.is_relative_to(top)]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove those of some folders in which there is nothing, the last first."""
+    for folder in reversed(folders):
+        with suppress(OSError):  # something is in it
+            folder.rmdir()

@@ -256,11 +256,7 @@ def _made_in(folder: Path) -> set[str]:
     """Give the files that earlier runs made with this as their output folder."""
     if not is_folder(folder / STATE_FOLDER):
         return set()
-    return {
-        os.path.realpath(folder / path)
-        for manifest in OutputStore(folder).manifests()
-        for path in manifest.owned
-    }
+    return {os.path.realpath(folder / path) for path in OutputStore(folder).made()}
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -12,9 +12,9 @@ import math
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -266,7 +266,7 @@ def separate_blocks(
     gains: Sequence[float] = AS_IT_IS,
     threads: int | None = None,
     watch: Stopwatch | None = None,
-) -> Iterator[Audio]:
+) -> Generator[Audio, None, None]:
     """Separate a song that comes in blocks, holding no more than a few segments of it.
 
     Parameters
@@ -345,16 +345,19 @@ class _Song:
         return np.concatenate(taken, axis=1)[:, :samples]
 
 
-def _completed(stems: Iterator[Audio], song: _Song, rest: int) -> Iterator[Audio]:
+def _completed(
+    stems: Generator[Audio, None, None], song: _Song, rest: int
+) -> Generator[Audio, None, None]:
     """Give one stem what the others leave of the song.
 
     Masks that add up share out the whole of the song at the rate it is worked on; what resampling
     takes away, the very top of the band, is none of them and would keep stems from nulling.
     """
-    for block in stems:
-        if block.shape[2]:
-            block[rest] += song.take(block.shape[2]) - block.sum(axis=0)
-        yield block
+    with closing(stems):
+        for block in stems:
+            if block.shape[2]:
+                block[rest] += song.take(block.shape[2]) - block.sum(axis=0)
+            yield block
 
 
 def _run(
@@ -362,7 +365,7 @@ def _run(
     analyser: Analyser,
     masker: Masker,
     synthesiser: Synthesiser,
-) -> Iterator[Audio]:
+) -> Generator[Audio, None, None]:
     """Analyse ahead of the network and synthesise behind it, a thread each; the network here."""
     with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as behind:
         pending: Future[Audio] | None = None

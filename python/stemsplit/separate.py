@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -295,7 +296,7 @@ class Separator:
             exactly as long as the mixture.
         """
 
-        def separate(song: Iterator[Audio]) -> Iterator[Audio]:
+        def separate(song: Iterator[Audio]) -> Generator[Audio, None, None]:
             return separate_blocks(
                 song,
                 self.predictor,
@@ -310,11 +311,13 @@ class Separator:
 
         done = 0
         hop = self.card.hop_length / self.card.sample_rate * sample_rate
-        for stems in mean_of_shifts(blocks, channels, delays(self.shifts, hop), separate):
-            yield stems
-            done += stems.shape[2]
-            if on_progress is not None:
-                on_progress(Progress(done, total_samples))
+        mean = mean_of_shifts(blocks, channels, delays(self.shifts, hop), separate)
+        with closing(mean):
+            for stems in mean:
+                yield stems
+                done += stems.shape[2]
+                if on_progress is not None:
+                    on_progress(Progress(done, total_samples))
 
 
 def _check_transforms(threads: int | None) -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
 Audio = npt.NDArray[np.float32]
-Separate = Callable[[Iterator[Audio]], Iterator[Audio]]
+Separate = Callable[[Iterator[Audio]], Generator[Audio, None, None]]
 
 
 def delays(shifts: int, hop: float) -> list[int]:
@@ -26,7 +27,7 @@ def delays(shifts: int, hop: float) -> list[int]:
 
 def mean_of_shifts(
     blocks: Iterator[Audio], channels: int, delays: Sequence[int], separate: Separate
-) -> Iterator[Audio]:
+) -> Generator[Audio, None, None]:
     """Separate a song once for each delay, and give the mean.
 
     The separations go side by side, so that memory does not grow with the song's length.
@@ -53,7 +54,10 @@ def mean_of_shifts(
         _without_first(separate(_later(song.reader(index), channels, delay)), delay)
         for index, delay in enumerate(delays)
     ]
-    yield from _mean(passes)
+    with ExitStack() as stack:
+        for one in passes:  # where one fails, the threads of the others end before the song's file
+            stack.enter_context(closing(one))
+        yield from _mean(passes)
 
 
 class _Shared:
@@ -96,11 +100,14 @@ def _later(blocks: Iterator[Audio], channels: int, delay: int) -> Iterator[Audio
     yield from blocks
 
 
-def _without_first(stems: Iterator[Audio], samples: int) -> Iterator[Audio]:
-    for block in stems:
-        skipped = min(samples, block.shape[2])
-        samples -= skipped
-        yield block[..., skipped:]
+def _without_first(
+    stems: Generator[Audio, None, None], samples: int
+) -> Generator[Audio, None, None]:
+    with closing(stems):
+        for block in stems:
+            skipped = min(samples, block.shape[2])
+            samples -= skipped
+            yield block[..., skipped:]
 
 
 def _mean(passes: Sequence[Iterator[Audio]]) -> Iterator[Audio]:

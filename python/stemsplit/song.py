@@ -127,6 +127,7 @@ def separate_file(
     store = store or OutputStore(output)
     track = song_name(source) if track is None else track
     watch = Stopwatch()
+    state = _state(source)
     with AudioReader(source) as reader:
         if memory is not None:
             segment_seconds = memory.segment_seconds(
@@ -142,6 +143,7 @@ def separate_file(
         store.check_space(plan.needed_bytes())
         with watch.stage("hash"):
             identity = _identity(source)
+        _check_unchanged(source, state)
         with watch.stage("level"):
             gains = _gains(source, separator)
         with (
@@ -164,7 +166,7 @@ def separate_file(
                 watch=watch,
             )
             samples = _write_all(stems, mixer, writer, watch)
-            _check_unchanged(source, identity)
+            _check_unchanged(source, state)
             with watch.stage("encode"):
                 written = writer.finish()
             if options.tags:
@@ -185,7 +187,10 @@ def separate_file(
             )
             soft = separator.card.soft if soft is None else soft
             settings = song_settings(separator.card, soft, options, separator.shifts)
-            work.commit(*_record(plan, written, identity, settings, result, previous))
+            work.commit(
+                *_record(plan, written, identity, settings, result, previous),
+                check=lambda: plan.check_targets(store, overwrite, previous),
+            )
             return result
 
 
@@ -352,13 +357,17 @@ def _identity(source: Path) -> Fingerprint:
         raise InputError(f"cannot read {source}", got=error.strerror or error) from error
 
 
-def _check_unchanged(source: Path, identity: Fingerprint) -> None:
+def _state(source: Path) -> tuple[int, int] | None:
+    """Give a file's size and time of change; None where it cannot be looked at."""
     try:
         status = source.stat()
-        same = (status.st_size, status.st_mtime_ns) == (identity.size, identity.mtime_ns)
     except OSError:
-        same = False
-    if not same:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _check_unchanged(source: Path, state: tuple[int, int] | None) -> None:
+    if _state(source) != state:
         raise InputError(
             f"{source} changed while it was read", remedy="try again when it is complete"
         )

@@ -6,7 +6,7 @@ that lists them is written beside them; from then on the song is done, and what 
 rename: the files to their places, and last the manifest to ``.stemsplit/ID.json``. Files that were
 in those places stay in the folder until then, and go back where a rename fails. A run that is
 killed before leaves a folder that the next one removes; one that is killed while it renames leaves
-the rest of the renaming to the next one.
+the rest of the renaming to the next one, which leaves alone what others have put there meanwhile.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ import os
 import shutil
 import threading
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from stemsplit.errors import NoSpaceError, OutputError, output_error
-from stemsplit.files import sync_folder
+from stemsplit.files import existing, folders_between, remove_empty, sync_folder
+from stemsplit.locks import FolderLock
 from stemsplit.manifest import Manifest, read_manifest
 
 STATE_FOLDER = ".stemsplit"
 _PART = ".part"
 _STAGED = "manifest.json"
 _KEPT = ".earlier"
+_TRIES = 20  # to begin a song, while other runs remove the folders they no longer need
 
 
 class OutputStore:
@@ -55,6 +57,15 @@ class OutputStore:
             if manifest is not None:
                 yield manifest
 
+    def made(self) -> Iterator[str]:
+        """Give the path below the root of every file that a run made, or has yet to rename."""
+        for manifest in self.manifests():
+            yield from manifest.owned
+        for path in self.state.glob(f"*{_PART}/{_STAGED}"):
+            staged = read_manifest(path)
+            if staged is not None:
+                yield from staged.moves.values()
+
     def recover(self) -> None:
         """Finish or remove what killed runs left; what a running one works on is let alone.
 
@@ -66,11 +77,16 @@ class OutputStore:
         try:
             if not self.state.is_dir():
                 return
-            with _Lock(self.state):
+            with FolderLock(self.state):
                 for folder in self.state.glob(f"*{_PART}"):
-                    with _Lock(folder, wait=False) as lock:
+                    with (
+                        contextlib.suppress(FileNotFoundError),  # its run has just ended
+                        FolderLock(folder, wait=False) as lock,
+                    ):
                         if lock.held:
                             self._recover(folder)
+        except FileNotFoundError:  # nothing is left there, another run found
+            pass
         except OSError as error:
             raise output_error(self.root, error) from error
         self.tidy()
@@ -85,8 +101,14 @@ class OutputStore:
         """
         try:
             with self._guard:
-                self._make_folders()
-                return self._begin(track)
+                for tries_left in reversed(range(_TRIES)):
+                    try:
+                        self._make_folders()
+                        return self._begin(track)
+                    except FileNotFoundError:  # another run has tidied up between two steps
+                        if not tries_left:
+                            raise
+                raise AssertionError("the last try returns or raises")
         except OSError as error:
             self.tidy()
             raise output_error(self.root, error) from error
@@ -96,9 +118,9 @@ class OutputStore:
 
     def _begin(self, track: str) -> Work:
         folder = self.state / f"{_key(track)}{_PART}"
-        with _Lock(self.state):
+        with FolderLock(self.state):
             if folder.is_dir():
-                with _Lock(folder, wait=False) as lock:
+                with FolderLock(folder, wait=False) as lock:
                     if not lock.held:
                         raise OutputError(
                             f"another stemsplit is working on {track}", got=f"output {self.root}"
@@ -124,7 +146,7 @@ class OutputStore:
     def check_space(self, needed: int) -> None:
         """Raise `NoSpaceError` where so many bytes are more than the disk has left."""
         try:
-            free = shutil.disk_usage(_existing(self.root)).free
+            free = shutil.disk_usage(existing(self.root)).free
         except OSError:  # some network drives do not tell
             return
         if needed > free:
@@ -140,19 +162,22 @@ class OutputStore:
         try:
             if target.is_dir():
                 raise OutputError(f"cannot write {target}", got="a folder of that name")
-            target.exists()  # fails for a name that is too long
-            place = _existing(target.parent)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.stat()  # fails for a name that is too long
+            place = existing(target.parent)
             if not place.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, f"{place} is no folder")
             if not os.access(place, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if place.stat().st_dev != _existing(self.state).stat().st_dev:
+            if place.stat().st_dev != existing(self.state).stat().st_dev:
                 raise OSError(errno.EXDEV, f"another disk than that of {self.root}")
         except OSError as error:
             raise output_error(target, error) from error
 
-    def publish(self, folder: Path) -> None:
+    def publish(self, folder: Path, *, late: bool = False) -> None:
         """Move a finished song's files to their places, then its manifest; all or none.
+
+        What is ``late``, as it waited for another run, leaves alone what others put there since.
 
         Raises
         ------
@@ -162,7 +187,14 @@ class OutputStore:
         manifest = read_manifest(folder / _STAGED)
         if manifest is None:
             return
-        targets = {folder / name: self.root / target for name, target in manifest.moves.items()}
+        record = self._manifest_path(manifest.track)
+        previous = read_manifest(record) if late else None
+        targets = {
+            folder / name: self.root / place
+            for name, place in manifest.moves.items()
+            if not late or not self._is_foreign(folder / name, place, previous)
+        }
+        self._needed.add(folder)  # until all is in its place, or as it was
         try:
             for path, target in targets.items():
                 if path.exists():  # else it is moved already, before a kill
@@ -171,47 +203,63 @@ class OutputStore:
                     path.replace(target)
             for place in {target.parent for target in targets.values()}:
                 sync_folder(place)
-            (folder / _STAGED).replace(self._manifest_path(manifest.track))
+            (folder / _STAGED).replace(record)
             sync_folder(self.state)
         except OSError:
-            if not self._take_back(targets):
-                self._needed.add(folder)
+            if self._take_back(targets, manifest):
+                self._needed.discard(folder)
             raise
+        self._needed.discard(folder)
 
-    def _take_back(self, targets: Mapping[Path, Path]) -> bool:
+    def _is_foreign(self, path: Path, place: str, previous: Manifest | None) -> bool:
+        """Tell whether the place of a file that was not moved yet has one that no run made."""
+        if not path.exists() or not os.path.lexists(self.root / place):
+            return False
+        return previous is None or not previous.holds(place, self.root)
+
+    def _take_back(self, targets: Mapping[Path, Path], manifest: Manifest) -> bool:
         """Undo the moves of a set that cannot be completed: what was there before is there again.
 
-        Should this be cut short, or be impossible for now, the next `publish` finds each file where
-        a kill might have left it. Tells whether all is as it was.
+        A file that is not as it was written is not ours any more, and stays. Should this be cut
+        short, or be impossible for now, the next `publish` finds each file where a kill might have
+        left it. Tells whether all is as it was.
         """
         undone = True
         for path, target in targets.items():
+            if not path.exists() and _is_changed(
+                target, manifest.sizes.get(manifest.moves[path.name])
+            ):
+                continue
             back = path.exists() or _moved(target, path)
             if back and os.path.lexists(_kept(path)):
                 back = _moved(_kept(path), target)
             undone &= back
-            _remove_folders(_between(self.root, target.parent))
+            remove_empty(folders_between(self.root, target.parent))
         return undone
 
     def _recover(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # a place that is gone: then the song is not done
-            self.publish(folder)
+            self.publish(folder, late=True)
         self.discard(folder)
 
     def discard(self, folder: Path) -> None:
         """Remove a song's folder, unless the only copy of an earlier stem is in it."""
         if folder not in self._needed:
+            with contextlib.suppress(OSError):
+                # First, as without its files it would say that they are in their places.
+                (folder / _STAGED).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _manifest_path(self, track: str) -> Path:
         return self.state / f"{_key(track)}.json"
 
     def _make_folders(self) -> None:
-        missing = _between(self.root.anchor or Path(), self.root)
+        missing = folders_between(self.root.anchor or Path(), self.root)
         for folder in missing:
             if not folder.exists():
-                folder.mkdir()
-                self._made.append(folder)
+                with contextlib.suppress(FileExistsError):  # another run's
+                    folder.mkdir()
+                    self._made.append(folder)
         self.state.mkdir(exist_ok=True)
 
 
@@ -230,7 +278,7 @@ class Work:
         self.store = store
         self.track = track
         self.folder = folder
-        self._lock = _Lock(folder)
+        self._lock = FolderLock(folder)
         self._lock.acquire()
         self._ended = False
 
@@ -253,7 +301,12 @@ class Work:
         if not self._ended:
             self.__exit__(None, None, None)
 
-    def commit(self, targets: Mapping[Path, PurePosixPath], manifest: Manifest) -> None:
+    def commit(
+        self,
+        targets: Mapping[Path, PurePosixPath],
+        manifest: Manifest,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Put complete files in their places, and the manifest last.
 
         Parameters
@@ -262,6 +315,8 @@ class Work:
             Where each file of `folder` goes, below the root.
         manifest:
             The song's record.
+        check:
+            Raises what refuses the places, a last time; no other run changes any meanwhile.
 
         Raises
         ------
@@ -270,65 +325,28 @@ class Work:
             replaced is put back.
         """
         moves = {path.name: target.as_posix() for path, target in targets.items()}
+        staged = replace(manifest, moves=moves).to_json()
         try:
-            temporary = self.folder / f"{_STAGED}.new"
-            with temporary.open("w", encoding="ascii") as file:
-                file.write(replace(manifest, moves=moves).to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / _STAGED)
-            sync_folder(self.folder)
-            try:
-                self.store.publish(self.folder)
-            except (KeyboardInterrupt, SystemExit):  # between two renames; the rest takes no time
-                self.store.publish(self.folder)
-                raise
+            with FolderLock(self.store.state):
+                check()
+                self._publish(staged)
         except OSError as error:
             raise output_error(self.store.root, error) from error
 
-
-class _Lock:
-    """A lock on a folder that ends with the process; where the system has none, it is free."""
-
-    def __init__(self, folder: Path, *, wait: bool = True) -> None:
-        self._folder = folder
-        self._wait = wait
-        self._descriptor: int | None = None
-        self.held = False
-
-    def __enter__(self) -> _Lock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    def acquire(self) -> None:
-        """Take the lock; without ``wait``, ``held`` tells whether it could be had."""
+    def _publish(self, staged: str) -> None:
+        """Write the manifest, from when on the song is done, and rename."""
+        temporary = self.folder / f"{_STAGED}.new"
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(staged)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / _STAGED)
+        sync_folder(self.folder)
         try:
-            import fcntl
-        except ImportError:
-            self.held = True
-            return
-        self._descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
-            self.held = True
-        except BlockingIOError:
-            self.held = False
-        except OSError:  # a file system without locks
-            self.held = True
-
-    def release(self) -> None:
-        """Let go of the lock; harmless when it is not held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+            self.store.publish(self.folder)
+        except (KeyboardInterrupt, SystemExit):  # between two renames; the rest takes no time
+            self.store.publish(self.folder)  # and is left to the next run at another one
+            raise
 
 
 def _key(track: str) -> str:
@@ -354,6 +372,14 @@ def _keep(target: Path, kept: Path) -> None:
         target.replace(kept)
 
 
+def _is_changed(path: Path, size: int | None) -> bool:
+    """Tell whether a file is there that has another size."""
+    try:
+        return size is not None and path.stat().st_size != size
+    except OSError:
+        return False
+
+
 def _moved(path: Path, place: Path) -> bool:
     """Move a file; tell whether it is there now, or there is nothing left to move, or no place."""
     try:
@@ -363,20 +389,3 @@ def _moved(path: Path, place: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _existing(path: Path) -> Path:
-    """Give a path, or the first above it that exists."""
-    return next((place for place in (path, *path.parents) if place.exists()), path)
-
-
-def _between(top: Path | str, folder: Path) -> list[Path]:
-    """Give a folder and those above it that lie below another, the uppermost first."""
-    above = [place for place in (folder, *folder.parents) if place != Path(top)]
-    return [place for place in reversed(above) if place.is_relative_to(top)]
-
-
-def _remove_folders(folders: list[Path]) -> None:
-    for folder in reversed(folders):
-        with contextlib.suppress(OSError):  # something is in it
-            folder.rmdir()
