@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from conftest import binding_permissions
 from stemsplit.cli import watch as watch_command
 from stemsplit.cli.app import run
 from stemsplit.watch import FolderWatch, looks
@@ -236,6 +237,7 @@ def test_a_bad_file_stops_no_other(once, folder, write_song):
         (["-o", "-"], 2, "watch needs a folder"),
         (["-d", "cuda:77"], 69, "cuda:77 is not there"),
         (["-m", "nonesuch"], 78, "unknown model"),
+        (["--filename", "{stem}.{ext}"], 2, "songs would share their files' names"),
     ],
 )
 def test_what_cannot_be_meant(once, arguments, code, message):
@@ -268,13 +270,18 @@ def test_a_full_disk_is_tried_again(tmp_path):
         def __init__(self, **facts):
             self.__dict__.update(facts)
 
-    names = {"full.wav": 74, "gone.wav": 66, "bad.wav": 65}
-    for name in ("full.wav", "bad.wav"):
+    names = {"full.wav": 74, "gone.wav": 66, "bad.wav": 65, "locked.wav": 66, "busy.wav": 69}
+    for name in names.keys() - {"gone.wav"}:
         (tmp_path / name).touch()
     songs = [Thing(path=tmp_path / name) for name in names]
     results = [Thing(status=failed, error=Thing(exit_code=code)) for code in names.values()]
     watch_command._try_again(songs, Thing(songs=results), Watched())
-    assert given == [("full.wav", 60.0), ("gone.wav", 0)]
+    assert given == [
+        ("full.wav", 60.0),
+        ("gone.wav", 0),
+        ("locked.wav", 60.0),
+        ("busy.wav", 60.0),
+    ]
 
 
 def test_a_file_in_the_way_is_told_of_once(folder, write_song, tmp_path, monkeypatch, capfd):
@@ -304,7 +311,48 @@ def test_a_file_in_the_way_is_told_of_once(folder, write_song, tmp_path, monkeyp
     assert (tmp_path / "out/a/mine.wav").read_text() == "mine"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_song_that_may_not_be_read_is_told_of_once(
+    folder, write_song, tmp_path, monkeypatch, capfd
+):
+    """And done as soon as it may be, though that changes neither its size nor its time."""
+    monkeypatch.setattr(watch_command, "_RETRY_SECONDS", 0.0)
+    song = write_song("in/a.wav", 0.1)
+    line = ["watch", str(folder), "-o", str(tmp_path / "out"), "--settle", "0", "--no-config"]
+    done = tmp_path / "out/a/bass.wav"
+
+    def looks(watched):
+        for look in range(12):
+            if look == 6:
+                assert not done.exists()
+                song.chmod(0o644)
+            yield watched.ready()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stemsplit.watch.looks", looks)
+    with binding_permissions():
+        song.chmod(0)
+        assert run(line) == 130
+    err = capfd.readouterr().err
+    assert err.count("cannot open") == 1
+    assert err.count("a.wav: vocals, drums, bass, other in") == 1
+    assert done.exists()
+
+
+def test_a_folder_that_may_not_be_read_is_told_of(once, folder, write_song):
+    write_song("in/a.wav", 0.1)
+    write_song("in/locked/b.wav", 0.1)
+    with binding_permissions():
+        (folder / "locked").chmod(0)
+        code, songs, err = once()
+        (folder / "locked").chmod(0o755)
+    assert code == 66
+    assert [song["status"] for song in songs] == ["done"]
+    assert err.count("locked: got Permission denied") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_running_watch(heeding, folder, tmp_path, random_model, write_song, number, code):
     line = [*heeding(number), "-m", "stemsplit", "watch", str(folder), "-o", str(tmp_path / "out")]
     line += ["-m", str(random_model), "--settle", "0.2", "--json", "--no-config", "-q"]

@@ -5,6 +5,7 @@
     StemsplitError            70  (EX_SOFTWARE: anything without a better code)
     ├── UsageError             2  an option or argument that cannot be meant
     ├── InputError            66  (EX_NOINPUT) a file that is missing or cannot be opened
+    │   ├── NoSongsError      66  a folder without songs
     │   └── AudioError        65  (EX_DATAERR) a file that opens but holds no usable audio
     ├── OutputError           73  (EX_CANTCREAT) a place that cannot be written to
     │   ├── TakenError        73  a file in the way that is not ours to replace
@@ -81,6 +82,10 @@ class InputError(StemsplitError):
     """A file that is missing or cannot be opened."""
 
     exit_code = 66
+
+
+class NoSongsError(InputError):
+    """A folder without songs."""
 
 
 class AudioError(InputError):

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from stemsplit.audio import AUDIO_SUFFIXES
-from stemsplit.errors import AudioError, InputError, output_error
+from stemsplit.errors import AudioError, InputError, NoSongsError, output_error
 from stemsplit.files import absolute, is_folder
 from stemsplit.manifest import Manifest, fingerprint
 from stemsplit.store import STATE_FOLDER, OutputStore
@@ -193,7 +193,7 @@ def _meant(argument: Path, output: Path | None) -> Iterator[Song]:
             place = Path(error.filename)
             yield _without(place, InputError(f"cannot read {place}", got=error.strerror))
         if not found and not unreadable:
-            yield _without(argument, InputError(f"no songs in {argument}", wanted="audio files"))
+            yield _without(argument, NoSongsError(f"no songs in {argument}", wanted="audio files"))
     elif not os.path.lexists(argument) and glob.has_magic(str(argument)):
         # Path.glob takes no absolute patterns.
         matches = sorted(glob.glob(str(argument), recursive=True))  # noqa: PTH207

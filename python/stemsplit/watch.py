@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stemsplit.errors import InputError, MissingExtraError
+from stemsplit.errors import InputError, MissingExtraError, NoSongsError
 from stemsplit.files import is_folder, is_gone
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class FolderWatch:
         How many songs are not ready yet.
     present:
         Whether the folder was there at the last look.
+    problems:
+        What could not be looked at then, the folder itself or some in it.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class FolderWatch:
         self._given: dict[Path, Seen] = {}
         self.waiting = 0
         self.present = True
+        self.problems: list[InputError] = []
 
     def ready(self) -> list[Song]:
         """Look at the folder; give the songs that have become ready since the last look."""
@@ -74,9 +77,12 @@ class FolderWatch:
         songs = find_songs([self.folder], self._output)
         # The folder itself is given where it cannot be looked into.
         found = [song for song in songs if not song.problem and song.path != self.folder]
+        problems = [song.problem for song in songs if song.problem is not None]
+        self.problems = [one for one in problems if not isinstance(one, NoSongsError)]
         self.present = is_folder(self.folder)
         if not self.present:  # a drive that is taken out may come back, with the same files
             self.waiting = 0
+            self.problems = []
             return []
         seen = {song.path: (song, identity) for song in found if (identity := _seen(song.path))}
         # What is gone is forgotten, so that a folder that songs pass through costs no memory.

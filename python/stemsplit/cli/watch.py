@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from stemsplit.batch import Batch
+from stemsplit.batch_places import check_template
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
-from stemsplit.errors import InputError, NoSpaceError, OutputError, StemsplitError, UsageError
+from stemsplit.errors import (
+    DeviceError,
+    InputError,
+    NoSpaceError,
+    OutputError,
+    StemsplitError,
+    UsageError,
+)
 from stemsplit.events import SongEnded
 from stemsplit.files import is_folder, is_gone
 from stemsplit.report import FAILED, SKIPPED, LastingFailure
@@ -30,7 +38,14 @@ if TYPE_CHECKING:
     from stemsplit.watch import FolderWatch
 
 _RETRY_SECONDS = 60.0
-_RETRIED = {OutputError.exit_code, NoSpaceError.exit_code}
+_RETRIED = {
+    InputError.exit_code,
+    DeviceError.exit_code,
+    OutputError.exit_code,
+    NoSpaceError.exit_code,
+}
+# Those that nothing but somebody's doing ends, and that cost nothing to try.
+_TOLD_ONCE = {InputError.exit_code, DeviceError.exit_code}
 
 
 @takes_groups
@@ -79,9 +94,10 @@ def watch(
             display.check()
             _check(folder, output, settle)
             settings = work.settings(output, files, skip_existing=True, report=report)
+            check_template(settings)
             freed = FreedMemory()
             batch = Batch(settings, _Shown(display, freed))
-            with _sigterm_kept():
+            with _codes_kept():
                 tune_process(nice=work.nice)
                 return _watch(folder, settle, batch, display, once=once, as_json=as_json)
         except StemsplitError as error:
@@ -110,11 +126,13 @@ def _watch(
     watched = FolderWatch(folder, batch.options.output, settle=settle)
     display.line(f"watching {folder}; Ctrl-C ends it")
     code, present = 0, True
+    told: set[str] = set()
     for songs in looks(watched):
         if watched.present is not present:
             present = watched.present
             text = "is there again" if present else "is gone; waiting until it is there again"
             display.line(f"{folder} {text}", "info" if present else "warning")
+        told = _tell(watched.problems, told, display)
         if songs:
             try:
                 done = batch.run(songs)
@@ -134,8 +152,16 @@ def _watch(
             if not once:
                 _try_again(songs, done, watched)
         if once and present and not watched.waiting:
-            break
+            return code or (InputError.exit_code if watched.problems else 0)
     return code
+
+
+def _tell(problems: Sequence[InputError], told: set[str], display: Display) -> set[str]:
+    """Warn of what cannot be looked at, once as long as it lasts; give what is told."""
+    lines = {str(problem) for problem in problems}
+    for line in sorted(lines - told):
+        display.line(line, "warning")
+    return lines
 
 
 def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -> None:
@@ -149,7 +175,7 @@ def _try_again(songs: Sequence[Song], done: BatchReport, watched: FolderWatch) -
 
 
 class _Shown:
-    """Shows what happens: yesterday's songs need no line each, a file in the way but one."""
+    """Shows what happens: yesterday's songs need no line each, what lasts until mended but one."""
 
     def __init__(self, display: Display, freed: FreedMemory) -> None:
         self._display = display
@@ -163,7 +189,8 @@ class _Shown:
     def _known(self, report: SongReport) -> bool:
         if report.status == SKIPPED:
             return True
-        if not isinstance(report.error, LastingFailure):
+        lasting = isinstance(report.error, LastingFailure)
+        if report.error is None or not (lasting or report.error.exit_code in _TOLD_ONCE):
             self._told.pop(report.input, None)
             return False
         before = self._told.get(report.input)
@@ -172,15 +199,17 @@ class _Shown:
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """End by SIGTERM with its own code: watchfiles turns every signal's exception into Ctrl-C's."""
+def _codes_kept() -> Iterator[None]:
+    """End by SIGTERM and SIGHUP with their own codes: watchfiles makes Ctrl-C's of every signal."""
     received = []
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         received.append(number)
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has none
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heeded}
     try:
         yield
     except KeyboardInterrupt:
@@ -188,4 +217,5 @@ def _sigterm_kept() -> Iterator[None]:
             raise SystemExit(128 + received[0]) from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
