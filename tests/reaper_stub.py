@@ -20,7 +20,8 @@ class Reaper:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tracks: list[dict[str, Any]] = []
+        self.projects: dict[str, list[dict[str, Any]]] = {"first": []}
+        self.project = "first"  # the tab in front
         self.selected: list[dict[str, Any]] = []
         self.time_selection = (0.0, 0.0)
         self.settings = dict(SETTINGS)
@@ -38,6 +39,10 @@ class Reaper:
         self.on_start = lambda _folder: None
         self.renders = True
 
+    @property
+    def tracks(self) -> list[dict[str, Any]]:
+        return self.projects[self.project]
+
     def add_track(self, **facts: Any) -> dict[str, Any]:
         track = {"items": [], "I_FOLDERDEPTH": 0.0, **facts}
         self.tracks.append(track)
@@ -49,6 +54,17 @@ class Reaper:
         return item
 
     # What the script calls, by REAPER's names.
+
+    def EnumProjects(self, index):
+        assert index == -1
+        return self.project, f"/{self.project}.rpp"
+
+    def SelectProjectInstance(self, project):
+        self.project = project
+
+    def ValidatePtr(self, project, kind):
+        assert kind == "ReaProject*"
+        return project in self.projects
 
     def ShowMessageBox(self, text, _title, _kind):
         self.messages.append(text)

@@ -151,6 +151,37 @@ def test_the_last_track_of_a_folder(reaper, play):
     assert [track["I_FOLDERDEPTH"] for track in reaper.tracks] == [0, 0, 0, 0, -2, 0]
 
 
+def test_another_project_that_is_in_front_when_the_stems_are_there(reaper, item, play):
+    def start(folder):
+        stems_written(NAMES)(folder)
+        reaper.projects["second"] = [{"name": "not this one"}]
+        reaper.project = "second"
+
+    reaper.on_start = start
+    play()
+    assert reaper.messages == []
+    assert reaper.project == "second"
+    assert names_of(reaper) == ["not this one"]
+    reaper.project = "first"
+    assert names_of(reaper) == ["song", *NAMES, "below"]
+    assert item["B_MUTE"] == 1
+
+
+@pytest.mark.usefixtures("item")
+def test_a_project_that_is_closed_meanwhile(reaper, play):
+    def start(folder):
+        stems_written(NAMES)(folder)
+        reaper.projects = {"second": []}
+        reaper.project = "second"
+
+    reaper.on_start = start
+    play()
+    (message,) = reaper.messages
+    assert message.startswith("The project is closed; its stems are in ")
+    assert message.endswith(str(next((reaper.folder / "stems").iterdir())))
+    assert reaper.tracks == []
+
+
 def test_a_track_that_is_gone_meanwhile(reaper, item, play):
     def start(folder):
         stems_written(NAMES)(folder)

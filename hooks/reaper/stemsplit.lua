@@ -284,6 +284,18 @@ local function outcome(folder)
   error(message:gsub("^stemsplit: error: ", ""):gsub("%s+$", "") .. "", 0)
 end
 
+-- Do something in the project that was rendered, whichever tab is in front by now.
+local function in_project(project, folder, action)
+  if not reaper.ValidatePtr(project, "ReaProject*") then
+    error("The project is closed; its stems are in " .. folder, 0)
+  end
+  local front = reaper.EnumProjects(-1)
+  reaper.SelectProjectInstance(project)
+  local done, problem = pcall(action)
+  reaper.SelectProjectInstance(front)
+  if not done then error(problem, 0) end
+end
+
 local function guarded(action, ...)
   local done, problem = pcall(action, ...)
   if not done then fail(tostring(problem)) end
@@ -297,7 +309,10 @@ local function wait_for(source, folder)
   local function look()
     if reaper.file_exists(join(folder, "exit-code")) then
       gfx.quit()
-      guarded(function() insert(source, outcome(folder)) end)
+      guarded(function()
+        local outputs = outcome(folder)
+        in_project(source.project, folder, function() insert(source, outputs) end)
+      end)
       return
     end
     local key = gfx.getchar()
@@ -318,6 +333,7 @@ end
 local function main()
   local source, problem = find_source()
   if not source then return fail(problem) end
+  source.project = reaper.EnumProjects(-1)  -- the one in front
   local program = find_program()
   if not program then return end
   local place = join(reaper.GetProjectPath(""), "stems")
