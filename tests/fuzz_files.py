@@ -134,7 +134,8 @@ class Worker:
     def _separate(self, song: Path, samples: int) -> None:
         output = self._folder / "out"
         shutil.rmtree(output, ignore_errors=True)
-        result = separate_file(song, output, separator=self._separator)
+        quiet = {"on_warning": lambda _line: None}
+        result = separate_file(song, output, separator=self._separator, **quiet)
         assert result.samples == samples, f"{result.samples} of {samples} samples separated"
         for path in result.stems.values():
             stem = soundfile.read(path, always_2d=True)[0]

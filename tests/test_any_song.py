@@ -129,7 +129,7 @@ def test_any_song_from_file_to_files(
 
 @pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff"])
 def test_a_header_of_a_day_on_a_second(separator, write_song, tmp_path, kind):
-    """Gigabytes that are claimed and not there: as long as it decodes, and no memory for more."""
+    """Gigabytes that are claimed and not there: said, and no memory for more."""
     song = write_song(f"song.{kind}", 1.0, sample_rate=8_000)
     day = 24 * 3600 * 8_000
     data = bytearray(song.read_bytes())
@@ -146,7 +146,8 @@ def test_a_header_of_a_day_on_a_second(separator, write_song, tmp_path, kind):
     options = OutputOptions(stems=("vocals",))
     tracemalloc.start()
     try:
-        result = separate_file(song, tmp_path / "out", separator=separator, options=options)
+        with pytest.warns(UserWarning, match=r"says: \d+ bytes at its end are missing"):
+            result = separate_file(song, tmp_path / "out", separator=separator, options=options)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

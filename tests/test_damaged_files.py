@@ -67,5 +67,6 @@ def test_what_libraries_print_stays_off_stderr(tmp_path, write_song):
     command = [sys.executable, "-m", "stemsplit", str(song), "-o", str(tmp_path / "out")]
     result = subprocess.run([*command, "--no-config"], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
-    (line,) = result.stderr.splitlines()
+    warned, line = result.stderr.splitlines()
+    assert warned.startswith(f"warning: {song} is shorter than it says: got ")
     assert line.startswith("song.mp3: vocals, drums, bass, other in ")

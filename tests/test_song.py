@@ -383,7 +383,8 @@ def test_a_header_that_lies_about_the_length_is_no_reason_to_refuse(run, write_s
     data[21] |= 0x0F  # STREAMINFO's length in samples: 36 bits, now some 17 days
     data[22:26] = b"\xff\xff\xff\xff"
     song.write_bytes(data)
-    assert run(song).samples == 44_100
+    with pytest.warns(UserWarning, match=r"says: got 44100 samples, wanted \d+ as its header"):
+        assert run(song).samples == 44_100
 
 
 @pytest.mark.parametrize(("mode", "at"), [("ab", 0), ("r+b", 5000)])

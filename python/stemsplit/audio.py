@@ -14,6 +14,7 @@ from stemsplit import decode_av
 from stemsplit.decode import DecodeError, Decoder, SndfileDecoder
 from stemsplit.errors import AudioError, InputError, MissingExtraError, installing
 from stemsplit.outputs import Form
+from stemsplit.whole import missing_part
 
 Block = npt.NDArray[np.float32]
 
@@ -32,6 +33,7 @@ AUDIO_SUFFIXES = SNDFILE_SUFFIXES | decode_av.SUFFIXES
 
 _FORMATS = "a file libsndfile or FFmpeg reads: WAV, FLAC, OGG, MP3, AIFF, M4A, MP4 and others"
 _HEAD_SAMPLES = 4096
+_PADDING_SAMPLES = 8192  # at most, of any codec, which some headers count and some do not
 # Fewer bytes a sample than any codec needs, even for silence.
 _LEAST_BYTES_PER_SAMPLE = 1e-3
 
@@ -69,7 +71,7 @@ class AudioReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._bytes = _check_readable(self.path)
-        self._decoder = _decoder(self.path)
+        self._decoder, self._missing = _decoder(self.path)
         try:
             self.sample_rate = self._decoder.sample_rate
             self.channels = self._decoder.channels
@@ -111,6 +113,19 @@ class AudioReader:
         claimed = self.frames or 0
         possible = claimed * _LEAST_BYTES_PER_SAMPLE <= self._bytes
         return claimed if possible else 0
+
+    def shortfall(self, samples: int) -> str | None:
+        """Tell what a file lacks of what it says itself; None if nothing, or where it does not say.
+
+        Parameters
+        ----------
+        samples:
+            Per channel, that it has given to its end.
+        """
+        stated = self.frames if self._decoder.exact else None
+        if self._missing is None and stated and samples < stated - _PADDING_SAMPLES:
+            return f"got {samples} samples, wanted {stated} as its header says"
+        return self._missing
 
     def close(self) -> None:
         """Close the file; harmless when closed already."""
@@ -211,15 +226,17 @@ def _check_readable(path: Path) -> int:
     return size
 
 
-def _decoder(path: Path) -> Decoder:
-    """Open a file with the first decoder that takes it."""
+def _decoder(path: Path) -> tuple[Decoder, str | None]:
+    """Open a file with the first decoder that takes it; tell what of it is missing."""
+    missing = None
     try:
-        return SndfileDecoder(path)
+        missing = missing_part(path)
+        return SndfileDecoder(path), missing
     except DecodeError as error:
         reason = error
     remedy = "convert it first, for example with ffmpeg"
     try:
-        return decode_av.AvDecoder(path)
+        return decode_av.AvDecoder(path), missing
     except DecodeError as error:
         if path.suffix.lower() in decode_av.SUFFIXES:
             reason = error

@@ -305,6 +305,7 @@ class Batch:
             store=self._store,
             memory=self._memory,
             on_progress=show,
+            on_warning=lambda line: self._emit(Warned(_as_shown(line, song))),
         )
         outputs = {stem: absolute(path) for stem, path in result.stems.items()}
         report = SongReport(
@@ -356,11 +357,15 @@ class Batch:
 
 
 def _failed(song: Song, error: StemsplitError) -> SongReport:
-    """Report a failure; of a song from stdin without the file that it waits in."""
+    report = failed(song.shown, error)
+    if report.error is None:
+        return report
+    message = _as_shown(report.error.message, song)
+    return dataclasses.replace(report, error=dataclasses.replace(report.error, message=message))
+
+
+def _as_shown(line: str, song: Song) -> str:
+    """Give a line about a song; about one from stdin without the file that it waits in."""
     from stemsplit.inputs import STDIN
 
-    report = failed(song.shown, error)
-    if song.shown != STDIN or report.error is None:
-        return report
-    message = report.error.message.replace(str(song.path), "stdin")
-    return dataclasses.replace(report, error=dataclasses.replace(report.error, message=message))
+    return line.replace(str(song.path), "stdin") if song.shown == STDIN else line

@@ -22,13 +22,14 @@ class DecodeError(Exception):
 class Decoder(Protocol):
     """An open file, decoded forward once.
 
-    ``frames`` is what the header claims, None where it does not say; ``subtype`` and ``format``
-    are libsndfile's names.
+    ``frames`` is what the header claims, None where it does not say, and ``exact`` whether it means
+    that to the codec's padding; ``subtype`` and ``format`` are libsndfile's names.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
+    exact: bool
     subtype: str
     format: str
 
@@ -61,6 +62,8 @@ class SndfileDecoder:
         self.format = str(self._file.format)
         claimed = int(self._file.frames)
         self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
+        # Of others libsndfile gives what the file has room for.
+        self.exact = self.frames is not None and self.format in ("FLAC", "MP3")
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels)."""

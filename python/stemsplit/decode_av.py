@@ -102,7 +102,7 @@ class AvDecoder:
         if length is not None and base is not None and length > 0:
             self.frames = round(length * base * self.sample_rate)
         # Matroska and the like count in milliseconds: no length to cut to.
-        self._exact = self.frames is not None and self.format == "MOV"
+        self.exact = self.frames is not None and self.format == "MOV"
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels), fewer only at the end; raises `DecodeError`."""
@@ -137,7 +137,7 @@ class AvDecoder:
                 yield held.pop(0)
         if held:
             rest = np.concatenate(held, axis=1)
-            if self._exact and self.frames is not None:
+            if self.exact and self.frames is not None:
                 # A length stated far too short would lose audio: then nothing is cut.
                 padding = given + rest.shape[1] - self.frames
                 if 0 < padding <= _LONGEST_PADDING:

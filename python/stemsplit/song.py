@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,8 @@ from stemsplit.errors import InputError, TakenError, UsageError
 from stemsplit.inputs import folder_name, song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
 from stemsplit.memory import MemoryLimit
-from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX, OutputOptions
+from stemsplit.mixer import Mixer
+from stemsplit.outputs import OutputOptions
 from stemsplit.pipeline import Stopwatch
 from stemsplit.separate import Progress, Separator
 from stemsplit.stem_mp4 import check_available
@@ -83,6 +83,7 @@ def separate_file(
     store: OutputStore | None = None,
     memory: MemoryLimit | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_warning: Callable[[str], None] = warn,
 ) -> FileResult:
     """Separate a file into files, by default ``output/vocals.wav`` and so on.
 
@@ -110,6 +111,8 @@ def separate_file(
         The folder's `OutputStore`, for those who have one already.
     memory:
         Makes the segment as short as it has to be; the stems are the same up to rounding.
+    on_warning:
+        Called with a line when the file is shorter than it says itself; `warnings.warn` by default.
 
     Raises
     ------
@@ -153,7 +156,7 @@ def separate_file(
             # Now that no other run can put its stems there; one may have until now.
             previous = _made_before(store, track, source)
             plan.check_targets(store, overwrite, previous)
-            mixer = _Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
+            mixer = Mixer(plan.names, separator.card.sources, _decoded(reader, watch))
             stems = separator.separate_blocks(
                 mixer.blocks(),
                 reader.sample_rate,
@@ -167,6 +170,10 @@ def separate_file(
             )
             samples = _write_all(stems, mixer, writer, watch)
             _check_unchanged(source, state)
+            missing = reader.shortfall(samples)
+            if missing is not None:
+                advice = "see whether it was copied whole"
+                on_warning(f"{source} is shorter than it says: {missing}; {advice}")
             with watch.stage("encode"):
                 written = writer.finish()
             if options.tags:
@@ -201,7 +208,7 @@ def _made_before(store: OutputStore, track: str, source: Path) -> Manifest | Non
 
 
 def _write_all(
-    stems: Generator[Audio, None, None], mixer: _Mixer, writer: SongWriter, watch: Stopwatch
+    stems: Generator[Audio, None, None], mixer: Mixer, writer: SongWriter, watch: Stopwatch
 ) -> int:
     """Write what a separation gives, as it comes; give the samples per channel."""
     samples = 0
@@ -260,61 +267,6 @@ class _Plan:
         """Estimate the bytes needed on the disk; 0 where the song's length is not known."""
         frames = self._reader.likely_frames
         return needed_bytes(self.form, len(self.names), self._clip, frames)
-
-
-class _Mixer:
-    """Gives what is written from what the model gives, with the mixture where that takes it.
-
-    ``blocks`` is the song, to be separated; a copy of it waits for the stems it becomes.
-    """
-
-    def __init__(
-        self, names: Sequence[str], sources: Sequence[str], blocks: Iterator[Audio]
-    ) -> None:
-        self._names = names
-        self._sources = {name: index for index, name in enumerate(sources)}
-        self._song = blocks
-        self._waiting: deque[Audio] = deque()
-        self._guard = threading.Lock()
-        self._needs_mixture = any(name not in self._sources for name in names)
-
-    def blocks(self) -> Iterator[Audio]:
-        """Give the song's blocks, in whichever thread asks for them."""
-        for block in self._song:
-            if self._needs_mixture:
-                with self._guard:
-                    self._waiting.append(block)
-            yield block
-
-    def mix(self, stems: Audio) -> Audio:
-        """Give float32 (files, channels, samples) for the model's (stems, channels, samples)."""
-        if not stems.shape[2]:
-            return np.zeros((len(self._names), *stems.shape[1:]), np.float32)
-        mixture = self._mixture(stems.shape[2]) if self._needs_mixture else None
-        given: list[Audio] = []
-        for name in self._names:
-            if name in self._sources:
-                given.append(stems[self._sources[name]])
-            elif mixture is not None and name == MIXTURE:
-                given.append(mixture)
-            elif mixture is not None and name == RESIDUAL:
-                given.append(mixture - np.sum(given, axis=0))
-            elif mixture is not None:
-                given.append(mixture - stems[self._sources[name.removeprefix(REST_PREFIX)]])
-        return np.stack(given)
-
-    def _mixture(self, samples: int) -> Audio:
-        """Take so many samples of the mixture."""
-        parts: list[Audio] = []
-        missing = samples
-        with self._guard:
-            while missing:
-                block = self._waiting.popleft()
-                parts.append(block[:, :missing])
-                if block.shape[1] > missing:
-                    self._waiting.appendleft(block[:, missing:])
-                missing -= parts[-1].shape[1]
-        return np.concatenate(parts, axis=1)
 
 
 def _record(
