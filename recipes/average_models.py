@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, required=True, help="of the later one")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
+    if not 0 <= arguments.share <= 1:
+        parser.error(f"--share: got {arguments.share}, wanted 0 to 1")
     network, card = averaged(arguments.earlier, arguments.later, arguments.share)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 

@@ -61,7 +61,7 @@ def main() -> None:
     """Package the model that the command line names, and write the seals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("card", nargs="?", type=Path, help="NAME.json, its NAME.pt beside it")
-    parser.add_argument("--name", help="what the package calls it; the card's name by default")
+    parser.add_argument("--name", help="what the package calls it; as the card's file by default")
     parser.add_argument("--half", action="store_true", help="store matrices as float16")
     arguments = parser.parse_args()
     if arguments.card is not None:

@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--by", type=float, required=True, help="power of the masks, 0 to 1")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the card to write")
     arguments = parser.parse_args()
+    if not 0 < arguments.by <= 1:
+        parser.error(f"--by: got {arguments.by}, wanted above 0, at most 1")
     network, card = softened(arguments.card, arguments.by)
     save_model(network, dataclasses.replace(card, name=arguments.output.stem), arguments.output)
 

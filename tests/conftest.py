@@ -68,6 +68,17 @@ def write_folder(
 
 
 @contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Let this process's files grow to so many bytes and no further, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
 def binding_permissions() -> Iterator[None]:
     """Let permissions stop root as they stop everyone: this thread, and those it starts."""
     if os.geteuid():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from contextlib import closing
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.batches import batches
+from stemsplit.errors import InputError, StemsplitError
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")
 """The latter stands for any device that is not the CPU."""
@@ -49,6 +51,33 @@ def test_nothing_is_left_running(device: torch.device) -> None:
     else:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("a bad song", got="noise", remedy="remove it"),
+        FileNotFoundError(2, "No such file", "stem"),
+    ],
+)
+def test_what_a_batch_fails_of_is_told_as_it_was(device: torch.device, error: Exception) -> None:
+    def fail(_step: int) -> tuple[Tensor, ...]:
+        raise error
+
+    with closing(batches(fail, range(3), device)) as ahead, pytest.raises(type(error)) as caught:
+        next(ahead)
+    assert str(caught.value) == str(error)
+
+
+def test_a_process_that_is_killed_is_told_of() -> None:
+    def end(_step: int) -> tuple[Tensor, ...]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    told = pytest.raises(StemsplitError, match=r"made batches has ended.*STEMSPLIT_NUM_THREADS")
+    with closing(batches(end, range(3), OTHER)) as ahead, told:
+        next(ahead)
 
 
 @pytest.mark.parametrize("device", [CPU, OTHER])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from conftest import StemMaker, write_folder
 from stemsplit.band_task import BandSettings
 from stemsplit.errors import InputError, UsageError
+from stemsplit.provenance import joined
 from stemsplit.recipe import DataSource, Recipe, changed, read_recipe, settings_from, stored
 from stemsplit.unet import UNetSize
 
@@ -64,6 +66,7 @@ def test_bad_changes_are_refused(change: str) -> None:
         ("[[data]]\npath = 3", "data.*wanted str"),
         ("[[data]]\nweight = 1.0", "bad .*data.*path"),
         ('[[data]]\npath = "x"\nweight = 0.0', "bad weight"),
+        ('[[data]]\npath = "x"\nweight = inf', "bad weight"),
         ('[[data]]\npath = "x"\nbacking = true\ncoherent = false', "backing = true"),
         ('architecture = "transformer"', "paper or band-unet"),
         ("data = 3", "bad data"),
@@ -95,6 +98,9 @@ def test_nested_settings_are_checked() -> None:
         ({"single_bands": 400}, "bad bands: got 400 single ones of 384"),
         ({"size": {"bands": 4096}}, "bad bands.*at most 2049"),
         ({"hop_length": 2048}, "bad hop_length"),
+        ({"stem_weights": [1, math.inf, 1, 1]}, "bad stem_weights"),
+        ({"ratio_weight": math.nan}, "bad ratio_weight"),
+        ({"batch_size": True}, "batch_size: got True, wanted int"),
     ],
 )
 def test_values_that_no_network_has_are_refused(values: dict[str, object], message: str) -> None:
@@ -113,3 +119,9 @@ def test_a_song_is_not_learnt_from_and_judged_by(tmp_path: Path, make_stems: Ste
 def test_training_needs_data(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no data"):
         stored(Recipe(), [], tmp_path, lambda *_: None)
+
+
+def test_data_of_two_licences_is_two_data() -> None:
+    """Collections without a name of their own are called by their folder: "train", say."""
+    mine, theirs = {"name": "train", "licence": "CC0"}, {"name": "train", "licence": "CC BY-NC"}
+    assert joined([mine], [mine, theirs]) == [mine, {**theirs, "earlier": True}]

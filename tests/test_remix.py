@@ -162,6 +162,18 @@ def test_varispeed_changes_the_pitch(stored: list[StoredTrack]) -> None:
     assert len(peaks) > 5
 
 
+def test_an_example_does_not_run_past_the_end_of_its_song(tmp_path: Path) -> None:
+    """Where the song is long enough at the example's speed; it is searched for sound there too."""
+    rng = np.random.default_rng(0)
+    noise = {source: rng.uniform(-0.5, 0.5, (2, 30_000)).astype(np.float32) for source in SOURCES}
+    write_folder(tmp_path / "data" / "song", noise)
+    tracks = store_tracks(find_tracks(tmp_path / "data"), tmp_path / "store")
+    remixer = Remixer(tracks, 20_000, RemixSettings(varispeed=0.3, absent=0, doubled=0.5))
+    for index in range(60):
+        stems = remixer.example((3, index)).stems
+        assert np.all(np.abs(stems[..., -100:]).max(axis=(1, 2)) > 0)
+
+
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(UsageError, match="bad coherent"):
         RemixSettings(coherent=2)

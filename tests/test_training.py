@@ -10,16 +10,24 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import StemMaker, write_folder
+from conftest import StemMaker, file_limit, write_folder
 from stemsplit.cards import ModelCard
 from stemsplit.dataset import find_tracks, read_track
-from stemsplit.errors import InputError, ModelError, OutputError, StemsplitError, UsageError
+from stemsplit.errors import (
+    InputError,
+    ModelError,
+    NoSpaceError,
+    OutputError,
+    StemsplitError,
+    UsageError,
+)
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
@@ -329,6 +337,87 @@ def test_a_training_that_diverges_ends_with_the_reason(
     with pytest.raises(StemsplitError, match="diverged at step 2: got a loss of nan"):
         unsound.run()
     assert not (tmp_path / "valid" / CHECKPOINT).exists()
+
+
+def test_weights_that_are_no_numbers_replace_none(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    """A gradient may be infinite where the loss is not; nothing validates these trainings."""
+    recipe = small_recipe("band-unet", validate_every=1)
+    training = training_of(recipe, tracks[:2], [], tmp_path)
+    loss, steps = training.task.loss, iter(range(9))
+
+    def overflowing(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        value = loss(network, batch)
+        return value if next(steps) < 2 else value + 0 * torch.sqrt(value - value.detach())
+
+    training.task.loss = overflowing  # type: ignore[method-assign]
+    with pytest.raises(StemsplitError, match="diverged at step 3: got a gradient of nan"):
+        training.run()
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert kept["step"] == 2
+    assert all(value.isfinite().all() for value in kept["network"].values())
+
+
+def test_a_checkpoint_that_has_no_room_leaves_the_one_before(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    training = make_training(tracks, tmp_path, small_recipe("band-unet", steps=2, validate_every=1))
+    before: list[bytes] = []
+
+    def fill(event: TrainingEvent) -> None:
+        if event.step == 2:
+            before.append((tmp_path / CHECKPOINT).read_bytes())
+            stack.enter_context(file_limit(1000))
+
+    refused = pytest.raises(NoSpaceError, match=r"cannot write .*(best|checkpoint)\.pt")
+    with refused, ExitStack() as stack:
+        training.run(fill)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before[0]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_a_kill_left_is_removed(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    recipe = small_recipe("band-unet", steps=2)
+    make_training(tracks, tmp_path, recipe).run()
+    (tmp_path / f".{CHECKPOINT}.4711.tmp").write_text("half of it")
+    make_training(tracks, tmp_path, recipe, resume=True)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "change"),
+    [
+        ("band-unet", "network.magnitude_power=9"),
+        ("band-unet", "network.hop_length=16"),
+        ("paper", "network.magnitude_power=0"),
+        ("paper", "network.n_fft=512"),
+    ],
+)
+def test_settings_that_no_card_may_have_are_refused_before_the_training(
+    tracks: list[StoredTrack], tmp_path: Path, architecture: str, change: str
+) -> None:
+    recipe = changed(small_recipe(architecture), [change])
+    with pytest.raises(UsageError, match="settings that no model may have"):
+        make_training(tracks, tmp_path, recipe)
+    assert not list(tmp_path.iterdir())
+
+
+def test_silence_judges_no_training(tracks: list[StoredTrack], tmp_path: Path) -> None:
+    silent = dataclasses.replace(tracks[2], stems={})
+    with pytest.raises(InputError, match="all validation songs are silent"):
+        training_of(small_recipe("band-unet"), tracks[:2], [silent], tmp_path)
+
+
+def test_a_paper_network_begins_from_one_that_has_left_its_trunk(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    training_of(small_recipe("paper"), tracks[:2], [], tmp_path / "one").run()
+    recipe = changed(small_recipe("paper"), ["network.trunk_steps=0"])
+    training = training_of(recipe, tracks[:2], [], tmp_path / "two", start=tmp_path / "one")
+    learnt = torch.load(tmp_path / "one" / "best.pt", weights_only=True)["network"]
+    for name, value in training.network.state_dict().items():
+        torch.testing.assert_close(value, learnt[name], rtol=0, atol=0)
 
 
 def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from stemsplit import dsp
 from stemsplit.bands import Bands, band_features
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.device_spectra import DeviceSpectra
-from stemsplit.errors import UsageError
+from stemsplit.errors import InputError, UsageError
 from stemsplit.estimate_error import EstimateError
 from stemsplit.level import hearing_gains
 from stemsplit.material import StoredTrack, read_stems
@@ -79,7 +80,11 @@ class BandSettings:
                 got=f"{self.single_bands} single ones of {self.size.bands}",
                 wanted=f"1 to all, of at most {self.stft.bins}",
             )
-        if len(self.stem_weights) != len(SOURCES) or not min(self.stem_weights) >= 0:
+        for name in ("ratio_weight", "magnitude_power"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"bad {name}", got=getattr(self, name), wanted="a number from 0")
+        bounded = all(0 <= weight < math.inf for weight in self.stem_weights)
+        if len(self.stem_weights) != len(SOURCES) or not bounded:
             raise UsageError(
                 "bad stem_weights", got=list(self.stem_weights), wanted="four numbers, 0 or more"
             )
@@ -132,6 +137,8 @@ class BandTask:
         self._on_device = (
             DeviceSpectra(self._bands, settings.stft, measured_on) if measured_on else None
         )
+        if valid and not any(track.stems for track in valid):
+            raise InputError("all validation songs are silent", wanted="one that sounds at least")
         self._valid = valid
         self._seed = seed
         self._remixer = Remixer(tracks, (settings.frames - 1) * settings.hop_length, remix)
@@ -212,9 +219,9 @@ class BandTask:
     def validate(self, network: nn.Module) -> Validation | None:
         """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
 
-        That of the estimates' samples by soft masks, as `stemsplit evaluate` gives it; the network
-        sees a song whole, with silence before and after. The loss is the negative mean over the
-        stems.
+        That of the estimates' samples by soft masks, as `stemsplit evaluate` gives it, but for the
+        mixture, which is the stems' sum here, and the training's precision; the network sees a song
+        whole, with silence before and after. The loss is the negative mean over the stems.
         """
         if not self._valid:
             return None

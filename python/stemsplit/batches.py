@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stemsplit.dsp_arguments import cpus
+from stemsplit.dsp_arguments import thread_count
+from stemsplit.errors import StemsplitError
 
 Batch: TypeAlias = tuple[Tensor, ...]
 
@@ -35,24 +37,46 @@ def batches(
         Their numbers.
     device:
         Where they are wanted; they are on the CPU still.
+
+    Raises
+    ------
+    StemsplitError
+        A process that makes them has ended; and whatever ``make`` raises.
     """
     if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
         yield from _by_a_thread(make, steps)
         return
-    yield from DataLoader(
+    made = DataLoader(
         _Made(make),
         batch_size=None,
         sampler=steps,
-        num_workers=max(1, cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
+        num_workers=max(1, thread_count(None) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
         multiprocessing_context="fork",
-        worker_init_fn=_use_one_cpu,
+        worker_init_fn=_settle,
         pin_memory=device.type == "cuda",
     )
+    try:
+        for batch in made:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise StemsplitError(
+            "a process that made batches has ended",
+            got=str(error).strip().split("\n")[-1],
+            remedy="if memory is out, set STEMSPLIT_NUM_THREADS to fewer, or a smaller batch_size",
+        ) from error
 
 
-def _use_one_cpu(_worker: int) -> None:
-    """Keep a process's transforms to one thread, as torch's loader keeps torch's work."""
+def _settle(_worker: int) -> None:
+    """Keep a process's transforms to one thread, as torch's loader keeps torch's work.
+
+    Ctrl-C is for the process that began it, which ends it.
+    """
     os.environ["STEMSPLIT_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _by_a_thread(make: Callable[[int], Batch], steps: range) -> Generator[Batch, None, None]:
@@ -66,11 +90,17 @@ def _by_a_thread(make: Callable[[int], Batch], steps: range) -> Generator[Batch,
             yield last.result()
 
 
-class _Made(Dataset[Batch]):
-    """What a function makes of a step, as torch's loader wants it."""
+class _Made(Dataset[Batch | Exception]):
+    """What a function makes of a step, as torch's loader wants it.
+
+    What it raises with a line for the user is given instead: the loader would make a page of it.
+    """
 
     def __init__(self, make: Callable[[int], Batch]) -> None:
         self._make = make
 
-    def __getitem__(self, step: int) -> Batch:
-        return self._make(step)
+    def __getitem__(self, step: int) -> Batch | Exception:
+        try:
+            return self._make(step)
+        except (StemsplitError, OSError, MemoryError) as error:
+            return error

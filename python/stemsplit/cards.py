@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemsplit.config import MAX_N_FFT, MIN_N_FFT, StftSettings
-from stemsplit.errors import ModelError, StemsplitError
+from stemsplit.errors import ModelError, StemsplitError, UsageError
 from stemsplit.files import replaced
 
 _MAX_CARD_BYTES: Final = 4 << 20
@@ -169,6 +169,21 @@ def check_name(name: str) -> str:
             wanted="up to 100 letters, digits, spaces and . _ + -, a letter or digit first",
         )
     return name
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """See that a card may say so of a model's input and output, before hours of training.
+
+    Raises
+    ------
+    UsageError
+        It may not.
+    """
+    texts = {"name": "model", "description": "", "architecture": "", "sha256": "0" * 64}
+    try:
+        _check(ModelCard(**{**texts, "sources": ("vocals",), "parameters": 1, **facts}))
+    except (StemsplitError, ValueError, TypeError) as error:
+        raise UsageError("settings that no model may have", got=error) from error
 
 
 def _bad(path: Path, reason: str) -> ModelError:

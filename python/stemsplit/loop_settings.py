@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from stemsplit.errors import UsageError
 from stemsplit.optimizers import OPTIMIZERS
 
+_SEEDS = 1 << 31  # so many steps' own seeds, times a million, are numbers that torch takes
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -55,6 +57,8 @@ class LoopSettings:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise UsageError(f"bad {name}", got=value, wanted="a number from 0")
+        if not 0 <= self.seed < _SEEDS:
+            raise UsageError("bad seed", got=self.seed, wanted=f"0 to {_SEEDS - 1}")
         if not 0 <= self.average < 1:
             raise UsageError("bad average", got=self.average, wanted="from 0 to below 1")
         if self.optimizer not in OPTIMIZERS:

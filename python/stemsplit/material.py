@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, Track, TrackAudio, read_track
-from stemsplit.errors import output_error
+from stemsplit.errors import InputError, output_error
 from stemsplit.files import remove_stale
 
 ACTIVE_DB = -60.0
@@ -166,3 +166,21 @@ def read_stems(track: StoredTrack) -> npt.NDArray[np.float32]:
         if source in track.stems:
             stems[index] = track.stems[source].read(0, track.samples)[:2]
     return stems
+
+
+def digest_of(tracks: list[StoredTrack]) -> str:
+    """Name songs, and how they are drawn, by a hash: a training goes on with the same alone."""
+    facts = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
+    return hashlib.sha256(json.dumps(facts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def check_rates(tracks: list[StoredTrack], sample_rate: int) -> None:
+    """See that all tracks have a sample rate; raises `InputError`."""
+    for track in tracks:
+        if track.sample_rate != sample_rate:
+            raise InputError(
+                f"track {track.name} has another sample rate",
+                got=f"{track.sample_rate} Hz",
+                wanted=f"{sample_rate} Hz",
+                remedy="resample the collection first",
+            )

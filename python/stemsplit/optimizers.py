@@ -24,7 +24,8 @@ class Muon(torch.optim.Optimizer):
     """Steps along the momentum with all its singular values made one.
 
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. A convolution's
-    weights are a matrix of its outputs by all that an output sees. Weight decay is decoupled.
+    weights are a matrix of its outputs by all that an output sees, those of a transposed one of its
+    inputs by all that an input reaches. Weight decay is decoupled.
 
     Parameters
     ----------

@@ -56,6 +56,8 @@ class PaperSettings:
         for name in ("batch_size", "frames"):
             if getattr(self, name) < 1:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
+        if not 0 <= self.dropout <= 1:
+            raise UsageError("bad dropout", got=self.dropout, wanted="0 to 1")
 
     @property
     def stft(self) -> StftSettings:

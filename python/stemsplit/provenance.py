@@ -17,11 +17,16 @@ Entries = list[dict[str, Any]]
 
 
 def joined(data: Iterable[Mapping[str, Any]], earlier: Iterable[Mapping[str, Any]]) -> Entries:
-    """Give data and, marked as earlier, what is not among them by name of the data before."""
+    """Give data and, marked as earlier, what of the data before is not among them.
+
+    What has another licence is something else, though it is called the same.
+    """
     entries = [dict(entry) for entry in data]
-    names = {entry.get("name") for entry in entries}
+    known = {(entry.get("name"), entry.get("licence")) for entry in entries}
     return entries + [
-        {**entry, "earlier": True} for entry in earlier if entry.get("name") not in names
+        {**entry, "earlier": True}
+        for entry in earlier
+        if (entry.get("name"), entry.get("licence")) not in known
     ]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import math
 import sys
 import typing
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stemsplit import provenance
+from stemsplit.cards import check_facts
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, UsageError
 
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     import torch
 
+    from stemsplit.band_task import BandSettings
+    from stemsplit.loop_settings import LoopSettings
     from stemsplit.material import StoredTrack
     from stemsplit.models import ModelCard
+    from stemsplit.paper_task import PaperSettings
+    from stemsplit.remix import RemixSettings
     from stemsplit.teacher import Teacher
     from stemsplit.team import Team
     from stemsplit.training import Training
@@ -65,8 +69,8 @@ class DataSource:
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise UsageError("bad weight", got=self.weight, wanted="more than 0")
+        if not 0 < self.weight < math.inf:
+            raise UsageError("bad weight", got=self.weight, wanted="a number above 0")
         if self.backing and not self.coherent:
             raise UsageError("backing = true with coherent = false", remedy="leave one of them out")
 
@@ -186,7 +190,7 @@ def _typed(wanted: Any, value: Any, where: str) -> Any:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = typing.get_origin(wanted) or wanted
-    if not isinstance(value, plain):
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
         raise UsageError(f"bad {where}", got=repr(value), wanted=f"{plain.__name__}")
     return value
 
@@ -263,6 +267,22 @@ def teacher_of(recipe: Recipe, card_path: Path) -> Teacher:
     return Teacher(card_path, settings_from(BandSettings, recipe.network, "[network]"))
 
 
+def settings_of(
+    recipe: Recipe,
+) -> tuple[LoopSettings, BandSettings | PaperSettings, RemixSettings]:
+    """Give what a recipe's tables mean; raises `UsageError` where they cannot be meant."""
+    from stemsplit.band_task import BandSettings
+    from stemsplit.loop_settings import LoopSettings
+    from stemsplit.paper_task import PaperSettings
+    from stemsplit.remix import RemixSettings
+
+    loop = settings_from(LoopSettings, recipe.training, "[training]")
+    remix = settings_from(RemixSettings, recipe.remix, "[remix]")
+    if recipe.architecture == "paper":
+        return loop, settings_from(PaperSettings, recipe.network, "[network]"), remix
+    return loop, settings_from(BandSettings, recipe.network, "[network]"), remix
+
+
 def training_of(
     recipe: Recipe,
     tracks: list[StoredTrack],
@@ -284,24 +304,19 @@ def training_of(
     InputError, OutputError
         See `stemsplit.training.Training`; tracks of another sample rate.
     """
-    from stemsplit.band_task import BandSettings, BandTask
-    from stemsplit.loop_settings import LoopSettings
+    from stemsplit.band_task import BandTask
+    from stemsplit.material import check_rates, digest_of
     from stemsplit.paper_task import PaperSettings, PaperTask
-    from stemsplit.remix import RemixSettings
     from stemsplit.training import Task, Training
 
-    loop = settings_from(LoopSettings, recipe.training, "[training]")
-    remix = settings_from(RemixSettings, recipe.remix, "[remix]")
+    loop, network, remix = settings_of(recipe)
+    check_rates([*tracks, *valid], network.sample_rate)
     task: Task
-    if recipe.architecture == "paper":
-        paper = settings_from(PaperSettings, recipe.network, "[network]")
-        _check_rates([*tracks, *valid], paper.sample_rate)
-        task = PaperTask(paper, tracks, valid, seed=loop.seed, remix=remix)
+    if isinstance(network, PaperSettings):
+        task = PaperTask(network, tracks, valid, seed=loop.seed, remix=remix)
     else:
-        band = settings_from(BandSettings, recipe.network, "[network]")
-        _check_rates([*tracks, *valid], band.sample_rate)
         task = BandTask(
-            band,
+            network,
             tracks,
             valid,
             seed=loop.seed,
@@ -309,12 +324,13 @@ def training_of(
             teacher=teacher,
             measured_on=device if device and device.type != "cpu" else None,
         )
+    check_facts(task.card_facts())
     facts: dict[str, Any] = {
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),
         "remix": dataclasses.asdict(remix),
         "start": start.name if start else None,
-        "songs": {"training": _digest(tracks), "validation": _digest(valid)},
+        "songs": {"training": digest_of(tracks), "validation": digest_of(valid)},
     }
     if teacher:
         known = teacher.card
@@ -363,23 +379,6 @@ def _entries(recipe: Recipe) -> provenance.Entries:
     """Give a recipe's data as a card has them: without the folders they lie in."""
     entries = [dataclasses.asdict(source) for source in recipe.data]
     for entry in entries:
-        entry["name"] = entry["name"] or Path(entry["path"]).name
+        entry["name"] = entry["name"] or Path(entry["path"]).resolve().name
         del entry["path"]
     return entries
-
-
-def _digest(tracks: list[StoredTrack]) -> str:
-    """Name songs, and how they are drawn, by a hash: a training goes on with the same alone."""
-    facts = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
-    return hashlib.sha256(json.dumps(facts).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _check_rates(tracks: list[StoredTrack], sample_rate: int) -> None:
-    for track in tracks:
-        if track.sample_rate != sample_rate:
-            raise InputError(
-                f"track {track.name} has another sample rate",
-                got=f"{track.sample_rate} Hz",
-                wanted=f"{sample_rate} Hz",
-                remedy="resample the collection first",
-            )

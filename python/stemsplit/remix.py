@@ -167,7 +167,8 @@ class Remixer:
         song = None
         if whole is not None:
             speed = self._speed(rng)
-            song = (whole, self._moment(whole, str(rng.choice(sorted(whole.stems))), rng), speed)
+            source = str(rng.choice(sorted(whole.stems)))
+            song = (whole, self._moment(whole, source, speed, rng), speed)
         for index, source in enumerate(SOURCES):
             # What is off draws nothing, so that recipes without it draw as before.
             borrowed = settings.borrowed and rng.random() < settings.borrowed
@@ -188,13 +189,15 @@ class Remixer:
     def _lent(self, index: int, rng: np.random.Generator) -> Audio:
         """Draw a stem of any track that lends it."""
         track = _draw(self._by_source[SOURCES[index]], rng)
-        start, speed = self._moment(track, SOURCES[index], rng), self._speed(rng)
+        speed = self._speed(rng)
+        start = self._moment(track, SOURCES[index], speed, rng)
         return self._augmented(track, index, start, speed, rng)
 
     def _sung_over(self, backing: StoredTrack, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Draw a backing, and its own voice or another's: float32 (4, 2, samples)."""
         stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
-        start, speed = self._moment(backing, SOURCES[_OTHER], rng), self._speed(rng)
+        speed = self._speed(rng)
+        start = self._moment(backing, SOURCES[_OTHER], speed, rng)
         stems[_OTHER] = self._augmented(backing, _OTHER, start, speed, rng)
         if SOURCES[_VOCALS] in backing.stems:
             stems[_VOCALS] = self._augmented(backing, _VOCALS, start, speed, rng)
@@ -207,12 +210,14 @@ class Remixer:
         limit = self.settings.varispeed
         return float(1 + rng.uniform(-limit, limit)) if limit else 1.0
 
-    def _moment(self, track: StoredTrack, source: str, rng: np.random.Generator) -> int:
-        """Draw a start at which the source sounds, or the last try."""
-        start = 0
+    def _moment(
+        self, track: StoredTrack, source: str, speed: float, rng: np.random.Generator
+    ) -> int:
+        """Draw a start at which the source sounds, or the last try, with room for the example."""
+        start, length = 0, math.ceil(self.samples * speed)
         for _ in range(_EXCERPT_TRIES):
-            start = int(rng.integers(0, max(1, track.samples - self.samples + 1)))
-            excerpt = track.stems[source].read(start, self.samples)
+            start = int(rng.integers(0, max(1, track.samples - length + 1)))
+            excerpt = track.stems[source].read(start, length)
             if np.mean(np.square(excerpt)) > 10 ** (ACTIVE_DB / 10):
                 break
         return start

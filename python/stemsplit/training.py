@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import json
 import math
 import time
@@ -51,7 +52,6 @@ class TrainingEvent:
     """One finished step: its number from 1, loss, rate, seconds, and a validation if due."""
 
     step: int
-    steps: int
     loss: float
     learning_rate: float
     seconds: float
@@ -123,6 +123,7 @@ class Training:
     start:
         Begin with the weights of another training instead of random ones: the folder of a run, of
         which the best are taken, or the card of a model of the same kind, perhaps a smaller one.
+        The exported ``paper`` is of another kind than the one that is trained.
     facts:
         Further settings, which a resumed training must share; `facts` holds them all afterwards.
     team:
@@ -163,7 +164,7 @@ class Training:
         if self.team.size > 1:
             self.facts["processes"] = self.team.size
         self._fingerprint = json.dumps(self.facts)
-        first = task.first_network()
+        first = task.at_step(task.first_network(), 0)
         if start is not None and not resume:
             _fill(first, start)
         self._use(first)
@@ -177,7 +178,7 @@ class Training:
         Raises
         ------
         StemsplitError
-            A loss that is not finite.
+            A loss or a gradient that is not finite; what was saved before stays.
         """
         steps = range(self.step, self.settings.steps)
         with closing(batches(self._batch, steps, self.device)) as ahead:
@@ -185,16 +186,12 @@ class Training:
                 started = time.perf_counter()
                 loss = self._train_step(next(ahead))
                 self.step += 1
-                self._check_sound(loss)
                 due = not self.step % self.settings.validate_every or self.step == steps.stop
                 validation = self._validated() if due else None
                 if on_event is not None:  # before it is saved: a log may have steps too many
                     rate = self.settings.rate_at(self.step - 1)
                     seconds = time.perf_counter() - started
-                    settings = self.settings
-                    on_event(
-                        TrainingEvent(self.step, settings.steps, loss, rate, seconds, validation)
-                    )
+                    on_event(TrainingEvent(self.step, loss, rate, seconds, validation))
                 if due:
                     self._save_all(validation)
         state = _load(self.folder / BEST)
@@ -205,12 +202,12 @@ class Training:
     def _batch(self, step: int) -> Batch:
         return self.task.batch(step, self.team.rank)
 
-    def _check_sound(self, loss: float) -> None:
-        """Refuse to go on with a loss that is no number, which no later step makes good."""
-        if not math.isfinite(loss):
+    def _check_sound(self, value: float, step: int, name: str = "a loss") -> None:
+        """Refuse to go on with what is no number, which no later step makes good."""
+        if not math.isfinite(value):
             raise StemsplitError(
-                f"the training has diverged at step {self.step}",
-                got=f"a loss of {loss}",
+                f"the training has diverged at step {step}",
+                got=f"{name} of {value}",
                 remedy="begin anew with a lower learning_rate, or a longer warmup",
             )
 
@@ -237,17 +234,13 @@ class Training:
             self._use(network)
 
     def _begin(self, resume: bool) -> None:
-        path = self.folder / CHECKPOINT
+        check_folder(self.folder, resume=resume)
         if not resume:
-            if path.exists():
-                raise OutputError(
-                    f"{self.folder} holds a training already",
-                    remedy="pass --resume to go on with it, or choose another folder",
-                )
             return
-        if not path.exists():
-            raise InputError(f"nothing to resume in {self.folder}", wanted=f"a {CHECKPOINT}")
-        state = _load(path)
+        for name in (CHECKPOINT, BEST):  # what a kill left as they were written
+            for left in self.folder.glob(f".{name}.*.tmp"):
+                left.unlink()
+        state = _load(self.folder / CHECKPOINT)
         if state["settings"] != self._fingerprint:
             mine, theirs = json.loads(self._fingerprint), json.loads(state["settings"])
             other = {key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)}
@@ -281,7 +274,9 @@ class Training:
             loss: Tensor = self._lesson(*moved)
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        self._check_sound(float(loss.detach()), self.step + 1)
+        self._check_sound(float(norm), self.step + 1, "a gradient")  # before the weights are NaN
         for optimizer in self._optimizers:
             optimizer.step()
         if self.average is not None:
@@ -315,7 +310,7 @@ class Training:
                 validation = self.task.validate(chosen)
         validation = self.team.told(validation)
         if validation:
-            self._check_sound(validation.loss)
+            self._check_sound(validation.loss, self.step)
         return validation
 
     def _save_all(self, validation: Validation | None) -> None:
@@ -341,8 +336,29 @@ class Training:
     def _save(self, name: str, state: dict[str, object]) -> None:
         if self.team.rank:
             return
+        # In memory first: on a full disk torch tells of a fault of its own.
+        saved = io.BytesIO()
+        torch.save(state, saved)
         with replaced(self.folder / name) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(saved.getbuffer())
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """See that a run's folder holds a checkpoint where one is to be resumed, and else none.
+
+    Raises
+    ------
+    InputError, OutputError
+        It does not; it does.
+    """
+    there = (folder / CHECKPOINT).exists()
+    if there and not resume:
+        raise OutputError(
+            f"{folder} holds a training already",
+            remedy="pass --resume to go on with it, or choose another folder",
+        )
+    if resume and not there:
+        raise InputError(f"nothing to resume in {folder}", wanted=f"a {CHECKPOINT}")
 
 
 def _fill(network: nn.Module, start: Path) -> None:

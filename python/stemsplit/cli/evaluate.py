@@ -120,7 +120,7 @@ def evaluate(
         write(evaluation.to_dict())
     print_table(evaluation)
     if update_card:
-        _update_card(model, directory.name, evaluation)
+        _update_card(model, directory.resolve().name, evaluation)
 
 
 def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:

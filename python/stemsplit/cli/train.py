@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli.process import tune_process
+from stemsplit.errors import output_error
 from stemsplit.files import replaced
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def train(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option("--threads", metavar="N", min=1, help="CPU threads; all by default."),
+        typer.Option(
+            "--threads", metavar="N", min=1, help="CPU threads of the network; all by default."
+        ),
     ] = None,
     store: Annotated[
         Path | None,
@@ -103,10 +106,15 @@ def train(
     step's loss.
     """
     from stemsplit.models import find_card
-    from stemsplit.recipe import export, teacher_of, training_of
+    from stemsplit.recipe import export, settings_of, teacher_of, training_of
+    from stemsplit.training import check_folder
 
     _check_name(name)
     chosen = _chosen(recipe, changes or [], data or [])
+    # What can be wrong is found out before the songs are decoded.
+    settings_of(chosen)
+    check_folder(output, resume=resume)
+    _check_start(start)
     guide_card = find_card(teacher) if teacher else None
     tune_process()
     from stemsplit.cli.consoles import StderrConsole
@@ -116,7 +124,7 @@ def train(
     if plot:
         empty_figure()
     target = _target(device, threads)
-    with join(target) as team:
+    with _memory_named(), join(target) as team:
         console = StderrConsole(quiet=quiet or team.rank > 0)
         folder = store or output / "store"
         guide = teacher_of(chosen, guide_card) if guide_card else None
@@ -152,6 +160,13 @@ def _check_name(name: str) -> None:
         )
 
 
+def _check_start(start: Path | None) -> None:
+    from stemsplit.errors import InputError
+
+    if start is not None and not start.exists():
+        raise InputError(f"no such --start: {start}", wanted="a run's folder, or a model's card")
+
+
 def _chosen(recipe: Path | None, changes: list[str], data: list[Path]) -> Recipe:
     """Give the recipe of a file, or the usual one, with what the command line changes of it."""
     from stemsplit.recipe import DataSource, Recipe, changed, read_recipe
@@ -182,27 +197,53 @@ def _trained(training: Training, output: Path, console: Console, *, plot: bool) 
 
     if training.team.rank:
         return training.run()
-    with _log(output / LOG, done=training.step) as log, _progress(training, console) as show:
+    log = _log(output / LOG, done=training.step)
+    with _progress(training, console) as show:
 
         def report(event: TrainingEvent) -> None:
             log(event)
             show(event)
             if plot and event.validation:
-                plot_log(output / LOG, output / PLOT)
+                with _no_reason_to_fail(console):
+                    plot_log(output / LOG, output / PLOT)
 
         return training.run(report)
 
 
-def _accept(card_path: Path, console: Console) -> None:
-    """Let the user run the model: its code is of this program's own making."""
-    from stemsplit.errors import OutputError
-    from stemsplit.library import accept
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    """Say what to change of a recipe where memory is out, of the machine or of the device."""
+    import torch
+
+    from stemsplit.errors import OutOfMemoryError
 
     try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        out = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if not out and "DefaultCPUAllocator" not in str(error):
+            raise
+        remedy = "set a smaller batch_size, or fewer frames, in [network]"
+        raise OutOfMemoryError("out of memory", remedy=remedy) from error
+
+
+def _accept(card_path: Path, console: Console) -> None:
+    """Let the user run the model: its code is of this program's own making."""
+    from stemsplit.library import accept
+
+    with _no_reason_to_fail(console, f'; stemsplit models add "{card_path}" makes up for it'):
         accept(card_path)
-    except OutputError as error:  # no reason to fail after hours of work
-        remedy = f'stemsplit models add "{card_path}" makes up for it'
-        console.print(f"warning: {error}; {remedy}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _no_reason_to_fail(console: Console, remedy: str = "") -> Iterator[None]:
+    """Warn of a place that cannot be written to, where hours of work would be lost by it."""
+    from stemsplit.errors import OutputError
+
+    try:
+        yield
+    except OutputError as error:
+        console.print(f"warning: {error}{remedy}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _stored(
@@ -233,8 +274,7 @@ def _steps_up_to(path: Path, done: int) -> list[list[str]]:
     return [row for row in rows if len(row) == len(_COLUMNS) and int(row[0]) <= done]
 
 
-@contextmanager
-def _log(path: Path, *, done: int) -> Iterator[Callable[[TrainingEvent], None]]:
+def _log(path: Path, *, done: int) -> Callable[[TrainingEvent], None]:
     """Give what adds a step to the run's CSV file, in which those after the ``done`` are dropped.
 
     A killed run logged steps that its last checkpoint does not have, the last perhaps in part.
@@ -242,16 +282,17 @@ def _log(path: Path, *, done: int) -> Iterator[Callable[[TrainingEvent], None]]:
     kept = _steps_up_to(path, done) if done else []
     with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([_COLUMNS, *kept])
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
 
-        def add(event: TrainingEvent) -> None:
-            validated = f"{event.validation.loss:.5f}" if event.validation else ""
-            row = [event.step, f"{event.loss:.5f}", f"{event.learning_rate:.3g}"]
-            writer.writerow([*row, f"{event.seconds:.3f}", validated])
-            file.flush()  # a run of hours is looked at on its way
+    def add(event: TrainingEvent) -> None:
+        validated = f"{event.validation.loss:.5f}" if event.validation else ""
+        row = [event.step, f"{event.loss:.5f}", f"{event.learning_rate:.3g}"]
+        try:  # opened each time: a run of hours is looked at on its way
+            with path.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow([*row, f"{event.seconds:.3f}", validated])
+        except OSError as error:
+            raise output_error(path, error) from error
 
-        yield add
+    return add
 
 
 @contextmanager
