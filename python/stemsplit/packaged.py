@@ -10,6 +10,6 @@ from typing import Final
 SEALS: Final = {
     "base": "35d7fcedb2fc37ca72e24a668cf0d203b8db08ae1a141cba57ba23e3a7dead3e",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "0db3ef7c10fef8745e13c1f851f55bf0223b43bbb26cc8f1f8617f5c917ad833",
+    "tiny": "eb583ef5b95408ba37bf73e2b87b1a4c0fd6604efd197b4d16c1c5dfe4ea6785",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
