@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import closing
 
 import pytest
 import torch
 from torch import Tensor
 
-from stemsplit.batches import batches
+from stemsplit.batches import batches, makers_watched
 from stemsplit.errors import InputError, StemsplitError
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")
@@ -70,14 +71,23 @@ def test_what_a_batch_fails_of_is_told_as_it_was(device: torch.device, error: Ex
     assert str(caught.value) == str(error)
 
 
-def test_a_process_that_is_killed_is_told_of() -> None:
-    def end(_step: int) -> tuple[Tensor, ...]:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_process_that_is_killed_is_told_of(*, elsewhere: bool) -> None:
+    """Whether its batch is waited for, or a step is at work: torch tells of it in a signal."""
+
+    def slowly(step: int) -> tuple[Tensor, ...]:
+        time.sleep(1 if step else 0)  # where a kill leaves no queue locked
+        return (torch.tensor(os.getpid()),)
 
     told = pytest.raises(StemsplitError, match=r"made batches has ended.*STEMSPLIT_NUM_THREADS")
-    with closing(batches(end, range(3), OTHER)) as ahead, told:
-        next(ahead)
+    with told, makers_watched(), closing(batches(slowly, range(99), OTHER)) as ahead:
+        (process,) = next(ahead)
+        time.sleep(0.2)
+        os.kill(int(process), signal.SIGKILL)
+        if elsewhere:
+            time.sleep(5)
+        for _ in ahead:
+            pass
 
 
 @pytest.mark.parametrize("device", [CPU, OTHER])

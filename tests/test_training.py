@@ -31,7 +31,7 @@ from stemsplit.errors import (
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
-from stemsplit.recipe import DataSource, Recipe, changed, export, stored, training_of
+from stemsplit.recipe import DataSource, Recipe, changed, export, settings_of, stored, training_of
 from stemsplit.separate import Separator
 from stemsplit.training import CHECKPOINT, Training, TrainingEvent, Validation
 from stemsplit.trust import accept
@@ -391,7 +391,6 @@ def test_what_a_kill_left_is_removed(tracks: list[StoredTrack], tmp_path: Path) 
         ("band-unet", "network.magnitude_power=9"),
         ("band-unet", "network.hop_length=16"),
         ("paper", "network.magnitude_power=0"),
-        ("paper", "network.n_fft=512"),
     ],
 )
 def test_settings_that_no_card_may_have_are_refused_before_the_training(
@@ -424,6 +423,27 @@ def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path:
     recipe = changed(small_recipe("band-unet"), ["network.sample_rate=22050"])
     with pytest.raises(InputError, match="44100 Hz, wanted 22050 Hz"):
         make_training(tracks, tmp_path, recipe)
+
+
+@pytest.mark.parametrize("change", ["n_fft=1020", "n_fft=3000", "hop_length=0", "dropout=3.0"])
+def test_settings_that_the_paper_s_network_cannot_have(change: str) -> None:
+    with pytest.raises(UsageError, match=f"bad {change.partition('=')[0]}"):
+        settings_of(changed(small_recipe("paper"), [f"network.{change}"]))
+
+
+def test_an_average_goes_on_where_the_network_leaves_its_trunk(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    recipe = small_recipe("paper", average=1 - 1e-9, warmup=0, learning_rate=0.1)
+    training = training_of(recipe, tracks[:2], [], tmp_path)
+    assert training.average is not None
+    first = training.average.state_dict()["conv1.weight"].clone()
+    training.run()
+    assert training.step > NETWORKS["paper"]["trunk_steps"]
+    # Of its four steps the average has begun lower: 1/10, 2/11, 3/12 and 4/13 of the one before.
+    last, now = training.average.state_dict(), training.network.state_dict()
+    assert len(last["conv1.weight"]) == 4 * len(first)
+    assert not torch.equal(last["conv1.weight"], now["conv1.weight"])
 
 
 def test_bad_settings_are_refused() -> None:

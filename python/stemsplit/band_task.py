@@ -74,11 +74,12 @@ class BandSettings:
         stride = self.size.time_stride
         if self.frames < stride or self.frames % stride:
             raise UsageError("bad frames", got=self.frames, wanted=f"a multiple of {stride}")
-        if not 0 < self.single_bands <= self.size.bands <= self.stft.bins:
+        single, bands, bins = self.single_bands, self.size.bands, self.stft.bins
+        if not 0 < single <= bands <= bins or single == bands < bins:
             raise UsageError(
                 "bad bands",
-                got=f"{self.single_bands} single ones of {self.size.bands}",
-                wanted=f"1 to all, of at most {self.stft.bins}",
+                got=f"{single} single ones of {bands}",
+                wanted=f"1 to all but one, of at most {bins}, or all of so many",
             )
         for name in ("ratio_weight", "magnitude_power"):
             if not 0 <= getattr(self, name) < math.inf:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import torch
@@ -40,8 +42,8 @@ def batches(
 
     Raises
     ------
-    StemsplitError
-        A process that makes them has ended; and whatever ``make`` raises.
+    Exception
+        What ``make`` raised, when its batch is wanted.
     """
     if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
         yield from _by_a_thread(make, steps)
@@ -55,14 +57,28 @@ def batches(
         worker_init_fn=_settle,
         pin_memory=device.type == "cuda",
     )
+    for batch in made:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
+
+
+@contextmanager
+def makers_watched() -> Iterator[None]:
+    """Name the death of a process that makes batches, of which torch tells wherever it comes.
+
+    Raises
+    ------
+    StemsplitError
+        One has ended.
+    """
     try:
-        for batch in made:
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else it is told of again and again
         raise StemsplitError(
             "a process that made batches has ended",
             got=str(error).strip().split("\n")[-1],

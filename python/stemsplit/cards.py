@@ -231,6 +231,8 @@ def _check_geometry(card: ModelCard) -> None:
     if card.bands:
         if not 0 < card.single_bands <= card.bands <= card.bins:
             raise ValueError("not 0 < single_bands <= bands <= bins")
+        if card.single_bands == card.bands < card.bins:
+            raise ValueError("all bands are single bins, and bins are more")
         if card.bands * card.bins > _MAX_BANDS_BY_BINS:
             raise ValueError(f"bands by bins are {card.bands * card.bins}")
 

@@ -170,7 +170,12 @@ def read_stems(track: StoredTrack) -> npt.NDArray[np.float32]:
 
 def digest_of(tracks: list[StoredTrack]) -> str:
     """Name songs, and how they are drawn, by a hash: a training goes on with the same alone."""
-    facts = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
+    stems = [
+        [(source, stem.scale, stem.level_db) for source, stem in sorted(track.stems.items())]
+        for track in tracks
+    ]
+    drawn = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
+    facts = list(zip(drawn, stems, strict=True))
     return hashlib.sha256(json.dumps(facts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 

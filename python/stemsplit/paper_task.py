@@ -58,6 +58,8 @@ class PaperSettings:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="at least 1")
         if not 0 <= self.dropout <= 1:
             raise UsageError("bad dropout", got=self.dropout, wanted="0 to 1")
+        if self.stft.bins < paper.BINS:
+            raise UsageError("bad n_fft", got=self.n_fft, wanted=f"at least {2 * paper.BINS - 2}")
 
     @property
     def stft(self) -> StftSettings:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from stemsplit.batches import Batch, batches
+from stemsplit.batches import Batch, batches, makers_watched
 from stemsplit.errors import InputError, OutputError, StemsplitError, UsageError
 from stemsplit.files import replaced
 from stemsplit.growth import embed
@@ -106,7 +106,8 @@ class Training:
     The folder holds ``checkpoint.pt`` (weights, optimiser, step) and ``best.pt`` (the weights with
     the lowest validation loss), both written atomically. A step's batch and dropout depend on the
     seed and the step alone, so a run that was killed and resumed on the same kind of device with
-    as many threads ends bit for bit where an undisturbed one ends.
+    as many threads ends bit for bit where an undisturbed one ends; in a team of three or more
+    processes but for rounding, as gradients are summed in another order at first.
 
     Parameters
     ----------
@@ -178,10 +179,11 @@ class Training:
         Raises
         ------
         StemsplitError
-            A loss or a gradient that is not finite; what was saved before stays.
+            A loss or a gradient that is not finite; what was saved before stays. Or a process that
+        makes batches has ended.
         """
         steps = range(self.step, self.settings.steps)
-        with closing(batches(self._batch, steps, self.device)) as ahead:
+        with makers_watched(), closing(batches(self._batch, steps, self.device)) as ahead:
             while self.step < self.settings.steps and not self._out_of_patience:
                 started = time.perf_counter()
                 loss = self._train_step(next(ahead))
@@ -231,15 +233,19 @@ class Training:
     def _advance(self, step: int) -> None:
         network = self.task.at_step(self.network, step)
         if network is not self.network:
+            average = self.average
             self._use(network)
+            if average is not None:
+                self.average = self.task.at_step(average, step).eval()
 
     def _begin(self, resume: bool) -> None:
         check_folder(self.folder, resume=resume)
         if not resume:
             return
-        for name in (CHECKPOINT, BEST):  # what a kill left as they were written
-            for left in self.folder.glob(f".{name}.*.tmp"):
-                left.unlink()
+        if self.team.rank == 0:
+            for name in (CHECKPOINT, BEST):  # what a kill left as they were written
+                for left in self.folder.glob(f".{name}.*.tmp"):
+                    left.unlink()
         state = _load(self.folder / CHECKPOINT)
         if state["settings"] != self._fingerprint:
             mine, theirs = json.loads(self._fingerprint), json.loads(state["settings"])
