@@ -187,6 +187,14 @@ def test_a_song_that_is_gone_when_its_size_is_asked_is_one_failure(batch, write_
     assert failure.error.exit_code == 70
 
 
+def test_a_format_that_does_not_do_for_a_song_names_it(batch, write_song):
+    write_song("a/good.wav", 0.1)
+    write_song("a/many.wav", 0.1, channels=6)
+    good, many = batch("a", outputs={"format": "mp3"}).songs
+    assert good.status == DONE
+    assert many.error.message.startswith(f"mp3 cannot hold the channels of {many.input}: got 6")
+
+
 def test_two_songs_of_one_name_do_not_meet(batch, write_song):
     write_song("a/song.wav", 0.1)
     write_song("b/song.wav", 0.2)

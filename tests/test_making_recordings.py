@@ -101,6 +101,20 @@ def test_whole_recordings_become_tracks(tmp_path: Path) -> None:
     )
 
 
+def test_a_recording_that_will_not_do_stops_no_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    audio = 0.5 * np.random.default_rng(0).uniform(-1, 1, (RATE, 2))
+    soundfile.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "surround.wav", np.zeros((100, 6)), RATE)
+    (tmp_path / "text.wav").write_text("la la la")
+    assert run(["dataset", "whole", str(tmp_path), "-o", str(tmp_path / "o")]) == PARTIAL_BATCH
+    err = capfd.readouterr().err
+    assert "surround: too many channels" in err
+    assert "text: cannot read" in err
+    assert "3 tracks: 1 made, 0 skipped, 0 silent, 2 failed" in err
+
+
 def test_where_nothing_plays_is_silent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +186,29 @@ def test_solos_are_cut_out(tmp_path: Path, *, instrumental: bool) -> None:
         gain = stem[0, inner] @ wanted[0, inner] / np.square(wanted[0, inner]).sum()
         np.testing.assert_allclose(stem[:, inner], gain * wanted[:, inner], atol=2**-14)
         assert np.all(stem[:, 0] == 0), "faded in"
+
+
+def test_where_there_was_no_solo_others_may_be_found_by_other_settings(tmp_path: Path) -> None:
+    t = np.arange(8 * RATE) / RATE
+    soundfile.write(tmp_path / "song.wav", 0.5 * np.sin(2 * np.pi * 100 * t), RATE)
+
+    def statuses(at_least: float, model: str = "one") -> list[str]:
+        settings = SoloSettings(at_least=at_least)
+        jobs = solo_jobs([tmp_path / "song.wav"], heard, settings, model)
+        return [made.status for made in make_collection(jobs, tmp_path / "out")]
+
+    calls = []
+
+    def heard(audio: Audio) -> dict[str, Audio]:
+        calls.append(1)
+        return split_at_1_khz(audio)
+
+    assert statuses(100) == ["silent"] * 4
+    assert statuses(100) == ["silent"] * 4
+    assert len(calls) == 1
+    assert statuses(100, "other") == ["silent"] * 4
+    assert len(calls) == 2
+    assert statuses(2).count("made") == 1
 
 
 def test_quiet_companions_and_rests_do_not_end_a_solo() -> None:

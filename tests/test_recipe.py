@@ -11,7 +11,15 @@ from conftest import StemMaker, write_folder
 from stemsplit.band_task import BandSettings
 from stemsplit.errors import InputError, UsageError
 from stemsplit.provenance import joined
-from stemsplit.recipe import DataSource, Recipe, changed, read_recipe, settings_from, stored
+from stemsplit.recipe import (
+    DataSource,
+    Recipe,
+    changed,
+    read_recipe,
+    settings_from,
+    settings_of,
+    stored,
+)
 from stemsplit.unet import UNetSize
 
 TEXT = """
@@ -51,6 +59,16 @@ def test_settings_can_be_changed() -> None:
     recipe = changed(Recipe(), ["training.steps=5", "training.precision=bfloat16", "remix.swap=0"])
     assert recipe.training == {"steps": 5, "precision": "bfloat16"}
     assert recipe.remix == {"swap": 0}
+
+
+def test_settings_within_settings_can_be_changed() -> None:
+    recipe = Recipe(network={"size": {"rounds": 2, "bands": 96}})
+    again = changed(recipe, ["network.size.rounds=3", "network.size.widths=[8, 8]"])
+    assert again.network == {"size": {"rounds": 3, "bands": 96, "widths": [8, 8]}}
+    assert recipe.network == {"size": {"rounds": 2, "bands": 96}}
+    odd = changed(Recipe(network={"batch_size": 4}), ["network.batch_size.rounds=3"])
+    with pytest.raises(UsageError, match=r"batch_size: got {'rounds': 3}, wanted int"):
+        settings_of(odd)
 
 
 @pytest.mark.parametrize("change", ["steps=5", "training.steps", "data.path=x", "training.=1"])
@@ -96,6 +114,7 @@ def test_nested_settings_are_checked() -> None:
         ({"stem_weights": [1, 1, 1, "2"]}, "stem_weights.*wanted float"),
         ({"size": {"widths": [16.5]}}, "widths.*wanted int"),
         ({"single_bands": 400}, "bad bands: got 400 single ones of 384"),
+        ({"single_bands": 384}, "bad bands: got 384 single ones of 384"),
         ({"size": {"bands": 4096}}, "bad bands.*at most 2049"),
         ({"hop_length": 2048}, "bad hop_length"),
         ({"stem_weights": [1, math.inf, 1, 1]}, "bad stem_weights"),

@@ -65,8 +65,27 @@ def test_a_list_may_be_left_unread_or_have_no_room(shell):
         assert (code, err) in ((0, ""), (73, ""))  # 0 where all of it fitted into the pipe
     for command in ("models", "models --json"):
         code, _, err = shell(f"$S {command} > /dev/full")
-        assert code == 73
+        assert code == 74
         assert err == "stemsplit: error: cannot write to stdout: got No space left on device\n"
+
+
+def test_a_name_does_nothing_to_the_terminal(shell, tmp_path):
+    """Nor to who reads the log later."""
+    name = "red\x1b[31m\x07.wav"
+    (tmp_path / name).write_bytes((tmp_path / "song.wav").read_bytes())
+    code, out, err = shell("$S red*.wav -o out $M --log l && $S info red*.wav")
+    assert code == 0
+    text = out + err + (tmp_path / "l").read_text()
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "red\\x1b[31m\\x07.wav: vocals" in err
+    assert "red\\x1b[31m\\x07.wav" in out
+
+
+def test_a_log_without_room_is_a_warning(shell):
+    code, _, err = shell("$S song.wav -o out $M --log /dev/full")
+    assert code == 0
+    assert "warning: cannot write /dev/full: got No space left on device; what" in err
 
 
 def test_what_a_stream_cannot_hold_is_escaped(shell):

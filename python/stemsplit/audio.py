@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,9 +214,9 @@ def _check_readable(path: Path) -> int:
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(
-            f"cannot open {path}", got=_reason(error), remedy="check its permissions"
-        ) from error
+        loop = isinstance(error, OSError) and error.errno == errno.ELOOP
+        remedy = "see where the link leads" if loop else "check its permissions"
+        raise InputError(f"cannot open {path}", got=_reason(error), remedy=remedy) from error
     if empty:
         raise AudioError(
             f"no audio in {path}",

@@ -168,7 +168,7 @@ class Batch:
                 return None
             self._check_page(song)
             with AudioReader(song.path) as reader:
-                form = self.options.outputs.form(reader.form)
+                form = self.options.outputs.form(reader.form, song.shown)
                 return len(self._names) * estimated_bytes(form, reader.likely_frames)
         except StemsplitError as error:
             self._end(number, _failed(song, error), reports)

@@ -26,7 +26,7 @@ import os
 PARTIAL_BATCH = 3
 """Exit code when some songs are done and others failed."""
 
-_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class StemsplitError(Exception):
@@ -159,7 +159,7 @@ def output_error(
     path: str | os.PathLike[str], error: OSError, remedy: str = "choose another --output"
 ) -> OutputError:
     """Say that a path cannot be written to, with what the system gave as the reason."""
-    full = error.errno in _NO_SPACE
+    full = error.errno in NO_SPACE
     return (NoSpaceError if full else OutputError)(
         f"cannot write {os.fspath(path)}",
         got=error.strerror or error,

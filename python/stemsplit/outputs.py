@@ -177,8 +177,10 @@ class OutputOptions:
             )
         return PurePosixPath(path)
 
-    def form(self, source: Form) -> Form:
+    def form(self, source: Form, song: object = "the song") -> Form:
         """Give how to store the stems of a song that is stored so; nothing is resampled.
+
+        An error calls the song as it is called here.
 
         Raises
         ------
@@ -190,22 +192,22 @@ class OutputOptions:
             subtype = kept_subtype(source.subtype)
             if self.format == "flac" and subtype != "PCM_16":
                 subtype = "PCM_24"  # the most FLAC holds, as libsndfile writes it
-        self._check_room(source)
+        self._check_room(source, song)
         return Form(self.format, subtype, source.sample_rate, source.channels)
 
-    def _check_room(self, source: Form) -> None:
+    def _check_room(self, source: Form, song: object) -> None:
         rates = _RATES.get(self.format)
         most = _MOST_RATE.get(self.format, source.sample_rate)
         if source.sample_rate > most or (rates and source.sample_rate not in rates):
             raise AudioError(
-                f"{self.format} cannot hold the song's sample rate",
+                f"{self.format} cannot hold the sample rate of {song}",
                 got=f"{source.sample_rate} Hz",
                 wanted=f"one of {', '.join(map(str, rates))} Hz" if rates else f"at most {most} Hz",
                 remedy="choose --format wav",
             )
         if source.channels > _MOST_CHANNELS.get(self.format, source.channels):
             raise AudioError(
-                f"{self.format} cannot hold the song's channels",
+                f"{self.format} cannot hold the channels of {song}",
                 got=source.channels,
                 wanted=f"at most {_MOST_CHANNELS[self.format]}",
                 remedy="choose --format wav",

@@ -142,14 +142,19 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     tables = {name: dict(getattr(recipe, name)) for name in _TABLES}
     for change in changes:
         key, equals, value = change.partition("=")
-        table, _, name = key.strip().partition(".")
+        table, *between, name = key.strip().split(".")
         if not (equals and name and table in tables):
             wanted = ", ".join(f"{name}.KEY=VALUE" for name in _TABLES)
             raise UsageError("bad --set", got=change, wanted=wanted)
+        place = tables[table]
+        for inner in between:  # a copy, as the recipe keeps its own
+            there = place.get(inner)
+            place[inner] = dict(there) if isinstance(there, dict) else {}
+            place = place[inner]
         try:
-            tables[table][name] = tomllib.loads(f"value = {value}")["value"]
+            place[name] = tomllib.loads(f"value = {value}")["value"]
         except ValueError:
-            tables[table][name] = value.strip()
+            place[name] = value.strip()
     return dataclasses.replace(
         recipe, training=tables["training"], network=tables["network"], remix=tables["remix"]
     )

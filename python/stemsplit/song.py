@@ -232,7 +232,7 @@ class _Plan:
         card = separator.card
         if options.format == "stem":
             check_available()
-        self.form = options.form(reader.form)
+        self.form = options.form(reader.form, reader.path)
         self.names = options.names(card.sources)
         self.track = track
         self.title = PurePosixPath(track).name

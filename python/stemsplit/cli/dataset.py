@@ -234,9 +234,12 @@ def solos(
     settings = SoloSettings(below=below, at_least=at_least, instrumental=instrumental)
     separator = Separator(model)
     jobs = solo_jobs(
-        recordings, lambda audio: separator.separate(audio, SAMPLE_RATE).stems, settings
+        recordings,
+        lambda audio: separator.separate(audio, SAMPLE_RATE).stems,
+        settings,
+        separator.card.sha256,
     )
-    return _make(jobs, output, how)
+    return _make(jobs, output, how, empty="without a solo")
 
 
 def _source(stem: str) -> str:
@@ -249,6 +252,7 @@ def _make(
     jobs: list[Job],
     output: Path,
     how: CollectionGroup,
+    empty: str = "silent",
 ) -> int:
     """Make tracks, with progress and a line for each that fails; give the exit code."""
     from rich.progress import Progress
@@ -270,10 +274,11 @@ def _make(
         made = make_collection(
             drawn, output, audio_format=how.audio_format.value, seed=how.seed, on_track=show
         )
-    console.print(_summary([one.status for one in made]), highlight=False, soft_wrap=True)
+    console.print(_summary([one.status for one in made], empty), highlight=False, soft_wrap=True)
     return PARTIAL_BATCH if any(one.status == "failed" for one in made) else 0
 
 
-def _summary(statuses: list[str]) -> str:
-    counts = [f"{statuses.count(status)} {status}" for status in ("made", "skipped", "silent")]
-    return f"{len(statuses)} tracks: {', '.join(counts)}, {statuses.count('failed')} failed"
+def _summary(statuses: list[str], empty: str) -> str:
+    words = {"made": "made", "skipped": "skipped", "silent": empty, "failed": "failed"}
+    counts = [f"{statuses.count(status)} {word}" for status, word in words.items()]
+    return f"{len(statuses)} tracks: {', '.join(counts)}"

@@ -16,7 +16,7 @@ import typer
 
 from stemsplit.cli import logfile
 from stemsplit.cli.habits import instead_of
-from stemsplit.cli.streams import silence
+from stemsplit.cli.streams import printable, silence, unwritten_stdout
 from stemsplit.errors import OutputError, StemsplitError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -88,7 +88,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         error = UsageError(message, remedy=remedy or f"see {command} --help")
     elif isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
         silence(sys.stdout)  # which Python would write to once more at its end
-        error = OutputError("cannot write to stdout", got=error.strerror)
+        error = unwritten_stdout(error)
     elif isinstance(error, OSError):  # where nobody thought that the system could refuse
         error = StemsplitError("the system refused", got=error)
     elif not isinstance(error, StemsplitError):
@@ -104,6 +104,6 @@ def _explained(error: Exception) -> tuple[str, int]:
 def _print_line(text: str) -> None:
     # File names may hold bytes that are no text; stderr escapes those instead of failing.
     try:
-        print(f"stemsplit: {text}", file=sys.stderr, flush=True)
+        print(f"stemsplit: {printable(text)}", file=sys.stderr, flush=True)
     except OSError:  # nobody reads it
         silence(sys.stderr)

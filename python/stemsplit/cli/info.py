@@ -12,6 +12,7 @@ import typer
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, takes_groups
 from stemsplit.cli.process import libraries_silenced
+from stemsplit.cli.streams import printable
 from stemsplit.config import checked_shifts
 from stemsplit.errors import UsageError
 from stemsplit.models import DEFAULT_MODEL, ModelCard, find_card, read_card
@@ -103,7 +104,7 @@ def _plan(
     from stemsplit.writer import needed_bytes
 
     rate, channels = facts["sample_rate"], facts["channels"]
-    form = outputs.form(Form("wav", facts["subtype"], rate, channels))
+    form = outputs.form(Form("wav", facts["subtype"], rate, channels), facts["path"])
     names = outputs.names(card.sources)
     song = Song(path, song_name(path), str(path))
     if output is not None:
@@ -158,8 +159,7 @@ def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for heading, text in rows:
-        printable = str(text).encode(errors="backslashreplace").decode()
-        table.add_row(heading, escape(printable))
+        table.add_row(heading, escape(printable(str(text))))
     table_console().print(table, highlight=False, soft_wrap=True)
 
 

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from stemsplit.cli.streams import printable
+
 _HEAD_BYTES = 4096
 
 
@@ -18,7 +20,7 @@ def append(log: Path, level: str, text: str) -> None:
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         for line in text.splitlines():
-            file.write(f"{now} {level} {line}\n")
+            file.write(f"{now} {level} {printable(line)}\n")
 
 
 def holds_data(path: Path) -> bool:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from stemsplit.cards import ModelCard
 from stemsplit.cli.consoles import table_console
+from stemsplit.cli.streams import printable
 from stemsplit.models import DEFAULT_MODEL, packaged_models
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def print_models(cards: Mapping[Path, ModelCard]) -> None:
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.is_file() else "weights missing"
         note = "" if path.stem in packaged_models() else " (yours)"
         note = " (the default)" if card.name == DEFAULT_MODEL else note
-        console.print(f"[bold]{escape(_safe(card.name))}[/bold]{note}", highlight=False)
+        console.print(f"[bold]{escape(printable(card.name))}[/bold]{note}", highlight=False)
         console.print(_table(_rows(card, size)), highlight=False)
         console.print()
 
@@ -42,7 +43,7 @@ def print_candidate(candidate: Candidate, warning: str) -> None:
     rows += [("data", "; ".join(names) or "unknown"), ("file", str(candidate.path))]
     rows += [("SHA-256", card.sha256)]
     console = table_console()
-    console.print(f"[bold]{escape(_safe(card.name))}[/bold]", highlight=False)
+    console.print(f"[bold]{escape(printable(card.name))}[/bold]", highlight=False)
     console.print(_table(rows), highlight=False)
     console.print(f"All of this is what its card says. {warning}", highlight=False)
 
@@ -52,7 +53,7 @@ def _table(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for heading, text in rows:
-        table.add_row(escape(_safe(heading)), escape(_safe(text)))
+        table.add_row(escape(printable(heading)), escape(printable(text)))
     return table
 
 
@@ -67,12 +68,6 @@ def _rows(card: ModelCard, size: str) -> list[tuple[str, str]]:
     rows += _quality(card)
     rows.append(("licence", card.licence))
     return rows
-
-
-def _safe(text: str) -> str:
-    """Give text that does nothing to a terminal: a card may hold its control sequences."""
-    return "".join(c if c.isprintable() or (c.isspace() and c not in "\r\v\f") else
-                   c.encode("unicode_escape").decode() for c in text)  # fmt: skip
 
 
 def _quality(card: ModelCard) -> list[tuple[str, str]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TextIO
 
-from stemsplit.cli.streams import silence
-from stemsplit.errors import OutputError, UsageError
+from stemsplit.cli.streams import silence, unwritten_stdout
+from stemsplit.errors import UsageError
 
 
 def is_pipe(path: Path) -> bool:
@@ -55,8 +55,4 @@ def _stdout() -> Iterator[TextIO]:
         sys.stdout.flush()
     except OSError as error:
         silence(sys.stdout)  # which Python would write to once more at its end
-        gone = isinstance(error, BrokenPipeError)
-        raise OutputError(
-            "cannot write to stdout",
-            got="a reader that went away" if gone else error.strerror or error,
-        ) from error
+        raise unwritten_stdout(error) from error

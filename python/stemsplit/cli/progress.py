@@ -20,6 +20,7 @@ from rich.progress import (
 from stemsplit.cli import logfile
 from stemsplit.cli.consoles import StderrConsole
 from stemsplit.cli.errors import print_error_line
+from stemsplit.cli.streams import printable
 from stemsplit.errors import OutputError
 from stemsplit.events import Event, SongProgress, SongStarted, Warned
 from stemsplit.report import DONE, FAILED, SKIPPED, BatchReport, SongReport
@@ -95,7 +96,7 @@ class Display:
         """Show what happened to a song; a silent end takes its bar away, and no more."""
         if isinstance(event, SongStarted):
             name = _short(event.song.shown)
-            self._tasks[event.number] = self._bars.add_task(escape(_printable(name)), total=None)
+            self._tasks[event.number] = self._bars.add_task(escape(printable(name)), total=None)
         elif isinstance(event, SongProgress):
             self._bars.update(
                 self._tasks[event.number],
@@ -119,16 +120,14 @@ class Display:
         if self._bars.disable:
             print_error_line(message)
         else:  # above the bars, and as long as it is: what print() says is folded there
-            text = _printable(f"stemsplit: error: {message}")
+            text = printable(f"stemsplit: error: {message}")
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._write_log("error", message)
 
     def line(self, text: str, level: str = "info") -> None:
         """Print and log a line as it is."""
         prefix = "" if level == "info" else f"{level}: "
-        self._console.print(
-            prefix + _printable(text), markup=False, highlight=False, soft_wrap=True
-        )
+        self._console.print(prefix + printable(text), markup=False, highlight=False, soft_wrap=True)
         if level != "info" or not self._quiet:
             self._write_log(level, text)
 
@@ -177,7 +176,7 @@ class Display:
         except OSError as error:
             reason = OutputError(f"cannot write {self._log}", got=error.strerror or error)
             self._log = None
-            print_error_line(str(reason))
+            self.line(f"{reason}; what follows is not logged", "warning")
 
 
 def _fault_of_log(log: Path) -> str:
@@ -201,8 +200,3 @@ def _relative(folder: str | None) -> str:
     assert folder is not None
     path = os.path.relpath(folder) if sys.platform != "win32" else folder
     return folder if path.startswith("..") else path
-
-
-def _printable(text: str) -> str:
-    # A file name may hold bytes that are no text, which rich would fail to print, or line breaks.
-    return " ".join(text.encode(errors="backslashreplace").decode().split("\n"))

@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from typing import TextIO, cast
 
+from stemsplit.errors import NO_SPACE, NoSpaceError, OutputError
+
 
 def mend_streams() -> None:
     """Make up for streams that are closed, and let text that one cannot hold appear as escapes.
@@ -29,6 +31,25 @@ def mend_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Give text that does nothing to a terminal: names may hold its control sequences.
+
+    Line breaks become spaces, and bytes that are no text, which printing would refuse, escapes.
+    """
+    line = " ".join(text.encode(errors="backslashreplace").decode().splitlines())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def unwritten_stdout(error: OSError) -> OutputError:
+    """Give the error for what stdout refuses."""
+    gone = isinstance(error, BrokenPipeError)
+    kind = NoSpaceError if error.errno in NO_SPACE else OutputError
+    return kind(
+        "cannot write to stdout",
+        got="a reader that went away" if gone else error.strerror or error,
+    )
 
 
 def silence(stream: TextIO) -> None:

@@ -38,6 +38,8 @@ class Job:
 
     name: str
     make: Callable[[np.random.Generator], Mapping[str, Audio]]
+    basis: str = ""
+    """What it depends on that there is nothing to hear: with another it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _made(job: Job, folder: Path, partial: Path, audio_format: str, seed: int) -
     track, silent = folder / job.name, folder / _SILENT / job.name
     if track.exists():
         return Made(job.name, "skipped")
-    if silent.exists():
+    if silent.exists() and silent.read_text(encoding="utf-8") == job.basis:
         return Made(job.name, "silent")
     rng = np.random.default_rng((seed, zlib.crc32(job.name.encode())))
     try:
@@ -144,7 +146,7 @@ def _made(job: Job, folder: Path, partial: Path, audio_format: str, seed: int) -
     stems = _scaled(stems)
     if not stems:
         silent.parent.mkdir(exist_ok=True)
-        silent.touch()
+        silent.write_text(job.basis, encoding="utf-8")
         return Made(job.name, "silent")
     _write(stems, partial / job.name, audio_format)
     try:

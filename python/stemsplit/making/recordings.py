@@ -46,7 +46,7 @@ def channel_jobs(
     Raises
     ------
     InputError, AudioError
-        A path that is missing, holds no audio, or has fewer channels.
+        A path that is missing; nothing but recordings that hold no audio or have fewer channels.
     UsageError
         A length that cannot be meant.
     """
@@ -85,14 +85,29 @@ def _jobs(
     if seconds is not None and not seconds > 0:
         raise UsageError("bad seconds", got=seconds, wanted="more than 0")
     jobs = []
+    unfit: list[AudioError] = []
     for path, name in find_recordings(paths):
-        length = _seconds_of(path, fits)
+        try:
+            length = _seconds_of(path, fits)
+        except AudioError as error:  # one of many is no reason to make none
+            unfit.append(error)
+            jobs.append(_failing(name, error))
+            continue
         pieces = 1 if seconds is None else max(1, math.floor(length / seconds + 0.5))
         for piece in range(pieces):
             named = name if pieces == 1 else f"{name}-{piece + 1:03d}"
             limit = None if pieces == 1 else seconds
             jobs.append(_job(named, path, taken, piece, limit))
+    if unfit and len(unfit) == len(jobs):
+        raise unfit[0]
     return jobs
+
+
+def _failing(name: str, error: AudioError) -> Job:
+    def make(_: np.random.Generator) -> dict[str, Audio]:
+        raise error
+
+    return Job(name, make)
 
 
 def _job(

@@ -53,7 +53,9 @@ class SoloSettings:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="more than 0")
 
 
-def solo_jobs(paths: Iterable[Path], separate: Separate, settings: SoloSettings) -> list[Job]:
+def solo_jobs(
+    paths: Iterable[Path], separate: Separate, settings: SoloSettings, model: str = ""
+) -> list[Job]:
     """Give jobs that make a track of each stem's solos in each recording, one after the other.
 
     The tracks have the recording itself, not the model's estimate of it.
@@ -66,6 +68,8 @@ def solo_jobs(paths: Iterable[Path], separate: Separate, settings: SoloSettings)
         What tells where the solos are.
     settings:
         See `SoloSettings`.
+    model:
+        What names it for good, as its SHA-256 does: another may find a solo where this finds none.
 
     Raises
     ------
@@ -86,7 +90,9 @@ def solo_jobs(paths: Iterable[Path], separate: Separate, settings: SoloSettings)
             pieces = [_faded(audio[:, a:b]) for a, b in solos(energies, index, settings)]
             return {SOURCES[index]: np.concatenate(pieces, axis=1)} if pieces else {}
 
-        return Job(f"{name}-{SOURCES[index]}", make)
+        status = path.stat()
+        basis = f"{settings} {model} {status.st_size} {status.st_mtime_ns}"
+        return Job(f"{name}-{SOURCES[index]}", make, basis)
 
     return [
         job(name, path, index)
