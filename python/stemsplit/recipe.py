@@ -142,15 +142,16 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     tables = {name: dict(getattr(recipe, name)) for name in _TABLES}
     for change in changes:
         key, equals, value = change.partition("=")
-        table, *between, name = key.strip().split(".")
+        table, *inner = key.strip().split(".")
+        *between, name = inner or [""]
         if not (equals and name and table in tables):
             wanted = ", ".join(f"{name}.KEY=VALUE" for name in _TABLES)
             raise UsageError("bad --set", got=change, wanted=wanted)
         place = tables[table]
-        for inner in between:  # a copy, as the recipe keeps its own
-            there = place.get(inner)
-            place[inner] = dict(there) if isinstance(there, dict) else {}
-            place = place[inner]
+        for step in between:  # a copy, as the recipe keeps its own
+            there = place.get(step)
+            place[step] = dict(there) if isinstance(there, dict) else {}
+            place = place[step]
         try:
             place[name] = tomllib.loads(f"value = {value}")["value"]
         except ValueError:

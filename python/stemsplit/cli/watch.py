@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from stemsplit.batch import Batch
-from stemsplit.batch_places import check_template
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
@@ -87,6 +86,7 @@ def watch(
     or an earlier run, is not done again; a file that changes is. Stems that end up in the folder
     are no songs.
     """
+    from stemsplit.batch_places import check_template
     from stemsplit.cli.progress import Display  # rich, which only this needs
 
     with libraries_silenced(), Display(quiet=quiet, log=log) as display:
