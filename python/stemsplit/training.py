@@ -180,7 +180,7 @@ class Training:
         ------
         StemsplitError
             A loss or a gradient that is not finite; what was saved before stays. Or a process that
-        makes batches has ended.
+            makes batches has ended.
         """
         steps = range(self.step, self.settings.steps)
         with makers_watched(), closing(batches(self._batch, steps, self.device)) as ahead:
