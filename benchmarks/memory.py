@@ -15,7 +15,7 @@ from common import machine, machine_line, markdown, publish, run, write_song
 BAR_MEGABYTES = 150
 SHORT_MINUTES, LONG_MINUTES = 1, 60
 LIMITS = (  # model, pairs of channels, precision, shifts, and limits in MiB for --max-memory
-    ("base", 1, "auto", 1, (576, 768, 1024)),
+    ("base", 1, "auto", 1, (640, 768, 1024)),
     ("tiny", 1, "auto", 1, (576, 768, 1024)),
     ("paper", 1, "auto", 1, (640, 768, 1024)),
     ("base", 3, "float32", 1, (1280,)),

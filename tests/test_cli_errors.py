@@ -205,6 +205,20 @@ def test_full_disk(failing, write_song):
     assert re.fullmatch(r"cannot write new/out/\S+: got File too large; free some .+", line)
 
 
+def test_two_lists_of_stems(failing, write_song):
+    write_song(seconds=0.1)
+    code, line = failing("song.wav", "-o", "out", "--stems", "vocals", "--stems=drums")
+    assert code == 2
+    assert line == "--stems is given twice; name all in one: --stems vocals,drums"
+
+
+def test_a_card_that_is_nowhere(failing, write_song):
+    write_song(seconds=0.1)
+    code, line = failing("song.wav", "-o", "out", "-m", "./nope.json")
+    assert code == 78
+    assert line.startswith("no such model card: got ./nope.json, wanted a .json card, or base")
+
+
 def test_unknown_model(failing, write_song):
     write_song(seconds=0.1)
     code, line = failing("song.wav", "-o", "out", "-m", "nonesuch")

@@ -77,6 +77,16 @@ def test_bad_templates(template):
         OutputOptions(filename=template)
 
 
+@pytest.mark.parametrize("template", [".stemsplit/{stem}.{ext}", "{track}/.StemSplit/{stem}.{ext}"])
+def test_no_stem_goes_where_the_store_keeps_its_own(template):
+    with pytest.raises(UsageError, match="leads into stemsplit's own folder"):
+        OutputOptions(filename=template).paths(["bass"], **PLACE)
+    with pytest.raises(UsageError, match="leads into stemsplit's own folder"):
+        OutputOptions(filename="{track}/{stem}.{ext}").paths(
+            ["bass"], **{**PLACE, "track": ".stemsplit"}
+        )
+
+
 def test_a_model_cannot_name_its_way_out():
     options = OutputOptions(filename="{model}/{stem}.{ext}")
     with pytest.raises(UsageError, match="leads nowhere"):

@@ -71,6 +71,14 @@ def test_what_took_a_renamed_stems_place_is_not_taken_back(tmp_path, monkeypatch
     assert contents(tmp_path) == earlier | {"vocals.wav": "sung by hand"}
 
 
+def test_folders_that_only_look_like_ours_stay(tmp_path):
+    mine = tmp_path / ".stemsplit/my song.part"
+    mine.mkdir(parents=True)
+    (mine / "vocals.wav").write_text("mine")
+    OutputStore(tmp_path).recover()
+    assert (mine / "vocals.wav").read_text() == "mine"
+
+
 @pytest.mark.parametrize("moved", range(1, len(STEMS)))
 def test_two_interrupts_between_renames_leave_the_rest_to_the_next_run(
     tmp_path, moved, monkeypatch

@@ -78,6 +78,14 @@ def test_memory_that_is_out_has_a_remedy_that_trainings_have(error: Exception) -
         raise error
 
 
+@pytest.mark.parametrize("name", ["a/b", "ends."])
+def test_names_that_no_model_has(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(["train", str(tmp_path), "-o", str(tmp_path), "--name", name]) == 2
+    assert "bad --name" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["best", "Checkpoint", "data"])
 def test_a_model_is_not_named_as_a_file_of_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str

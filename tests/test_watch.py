@@ -248,7 +248,10 @@ def test_what_cannot_be_meant(once, arguments, code, message):
 
 def test_no_folder(capfd, tmp_path):
     assert run(["watch", str(tmp_path / "none"), "-o", str(tmp_path)]) == 66
-    assert "no such folder" in capfd.readouterr().err
+    assert "make it first" in capfd.readouterr().err
+    (tmp_path / "song.wav").touch()
+    assert run(["watch", str(tmp_path / "song.wav"), "-o", str(tmp_path)]) == 66
+    assert "song.wav: wanted one that may be read; name the folder" in capfd.readouterr().err
 
 
 def test_without_watchfiles(once, monkeypatch):

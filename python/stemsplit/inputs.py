@@ -17,7 +17,8 @@ from stemsplit.audio import AUDIO_SUFFIXES
 from stemsplit.errors import AudioError, InputError, NoSongsError, output_error
 from stemsplit.files import absolute, is_folder
 from stemsplit.manifest import Manifest, fingerprint
-from stemsplit.store import STATE_FOLDER, OutputStore
+from stemsplit.outputs import STATE_FOLDER
+from stemsplit.store import OutputStore
 
 STDIN = "-"
 _NAMES_TRIED = 6  # of those a song may have had: its own, three longer ones, some with digits

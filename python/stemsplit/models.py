@@ -64,6 +64,8 @@ def find_card(model: str) -> Path:
     if model.endswith(".json") and Path(model).is_file():
         return Path(model)
     names = ", ".join([*packaged, *own])
+    if model.endswith(".json") or "/" in model:
+        raise ModelError("no such model card", got=model, wanted=f"a .json card, or {names}")
     raise ModelError(
         "unknown model", got=model, wanted=f"{names} or a path of a model's .json card"
     )

@@ -10,6 +10,9 @@ from typing import Final
 
 from stemsplit.errors import AudioError, UsageError
 
+STATE_FOLDER: Final = ".stemsplit"
+"""In an output folder: what it knows of itself, and what grows there."""
+
 MIXTURE: Final = "mixture"
 RESIDUAL: Final = "residual"
 REST_PREFIX: Final = "no_"
@@ -171,9 +174,16 @@ class OutputOptions:
         if self.format == "stem":  # one file: by default not in a folder of its own
             template = template.replace("{track}/{stem}.", "{track}.")
         path = _FIELD.sub(lambda field: fields[field[1]], template)
-        if {"", ".", ".."} & set(path.split("/")):
+        parts = path.split("/")
+        if {"", ".", ".."} & set(parts):
             raise UsageError(
                 "--filename leads nowhere", got=path, wanted="names that are not empty"
+            )
+        if STATE_FOLDER in map(str.casefold, parts):
+            raise UsageError(
+                "--filename leads into stemsplit's own folder",
+                got=path,
+                wanted=f"names other than {STATE_FOLDER}",
             )
         return PurePosixPath(path)
 

@@ -27,8 +27,9 @@ from stemsplit.errors import NoSpaceError, OutputError, output_error
 from stemsplit.files import existing, folders_between, remove_empty, sync_folder
 from stemsplit.locks import FolderLock
 from stemsplit.manifest import Manifest, read_manifest
+from stemsplit.outputs import STATE_FOLDER
 
-STATE_FOLDER = ".stemsplit"
+_KEY = 16 * "[0-9a-f]"  # what names a song, as a pattern: other folders are none of ours
 _PART = ".part"
 _STAGED = "manifest.json"
 _KEPT = ".earlier"
@@ -61,7 +62,7 @@ class OutputStore:
         """Give the path below the root of every file that a run made, or has yet to rename."""
         for manifest in self.manifests():
             yield from manifest.owned
-        for path in self.state.glob(f"*{_PART}/{_STAGED}"):
+        for path in self.state.glob(f"{_KEY}{_PART}/{_STAGED}"):
             staged = read_manifest(path)
             if staged is not None:
                 yield from staged.moves.values()
@@ -78,7 +79,7 @@ class OutputStore:
             if not self.state.is_dir():
                 return
             with FolderLock(self.state):
-                for folder in self.state.glob(f"*{_PART}"):
+                for folder in self.state.glob(f"{_KEY}{_PART}"):
                     with (
                         contextlib.suppress(FileNotFoundError),  # its run has just ended
                         FolderLock(folder, wait=False) as lock,

@@ -86,6 +86,16 @@ class Command(TyperCommand):
             _show_plainly(parameter)
         return parameters
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse two lists of stems, of which the first would be dropped, and parse the rest."""
+        lists = [arg for arg in args if arg == "--stems" or arg.startswith("--stems=")]
+        if len(lists) > 1 and "--" not in args:
+            raise UsageError(
+                "--stems is given twice", remedy="name all in one: --stems vocals,drums"
+            )
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         hints = typing.get_type_hints(inspect.unwrap(self.callback)) if self.callback else {}

@@ -151,9 +151,12 @@ def train(
 def _check_name(name: str) -> None:
     """See that a model may be called so; raises `UsageError`."""
     from stemsplit.cards import check_name
-    from stemsplit.errors import UsageError
+    from stemsplit.errors import ModelError, UsageError
 
-    check_name(name)
+    try:
+        check_name(name)
+    except ModelError as error:  # of a card it would be a damaged model
+        raise UsageError("bad --name", got=error.got, wanted=error.wanted) from error
     if name.casefold() in RESERVED:
         raise UsageError(
             "a run keeps files of its own under this name", got=name, remedy="choose another --name"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,9 +108,8 @@ def watch(
 
 def _check(folder: Path, output: Path, settle: float) -> None:
     if not is_folder(folder):
-        raise InputError(
-            f"no such folder: {folder}", wanted="one that may be read", remedy="make it first"
-        )
+        remedy = "name the folder it is in" if os.path.lexists(folder) else "make it first"
+        raise InputError(f"no such folder: {folder}", wanted="one that may be read", remedy=remedy)
     if pipes.is_pipe(output):
         raise UsageError("watch needs a folder to write to", got="-o -")
     if not 0 <= settle < 86_400:
