@@ -10,49 +10,29 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import StemMaker, file_limit, write_folder
+from conftest import StemMaker
+from small_training import NETWORKS, make_training, small_recipe, write_collection
 from stemsplit.cards import ModelCard
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import (
     InputError,
     ModelError,
-    NoSpaceError,
     OutputError,
-    StemsplitError,
     UsageError,
 )
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
-from stemsplit.recipe import DataSource, Recipe, changed, export, settings_of, stored, training_of
+from stemsplit.recipe import DataSource, changed, export, stored, training_of
 from stemsplit.separate import Separator
-from stemsplit.training import CHECKPOINT, Training, TrainingEvent, Validation
+from stemsplit.training import CHECKPOINT, TrainingEvent, Validation
 from stemsplit.trust import accept
-
-# Of the smallest kind: what is tested is the loop.
-NETWORKS = {
-    "paper": {"batch_size": 2, "frames": 4, "trunk_steps": 3},
-    "band-unet": {
-        "batch_size": 2,
-        "frames": 8,
-        "size": {"bands": 32, "widths": [8, 8, 8], "squeeze": [4, 4, 4], "dilations": [1]},
-        "single_bands": 8,
-        "n_fft": 1024,
-        "hop_length": 256,
-    },
-}
-
-
-def small_recipe(architecture: str, **training: object) -> Recipe:
-    loop = {"steps": 4, "warmup": 1, "validate_every": 2, "average": 0.5, **training}
-    return Recipe(architecture, training=loop, network=NETWORKS[architecture])
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -63,22 +43,12 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory, make_stems: StemMaker) -> Path:
-    folder = tmp_path_factory.mktemp("collection")
-    for seed in range(2):
-        write_folder(folder / "train" / f"song {seed}", make_stems(1.5, seed=seed))
-    write_folder(folder / "valid" / "song 2", make_stems(0.5, seed=2))
-    return folder
+    return write_collection(tmp_path_factory.mktemp("collection"), make_stems)
 
 
 @pytest.fixture(scope="module")
 def tracks(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> list[StoredTrack]:
     return store_tracks(find_tracks(collection), tmp_path_factory.mktemp("store"))
-
-
-def make_training(
-    tracks: list[StoredTrack], folder: Path, recipe: Recipe, *, resume: bool = False
-) -> Training:
-    return training_of(recipe, tracks[:2], tracks[2:], folder, resume=resume)
 
 
 def test_the_loss_falls(tracks: list[StoredTrack], tmp_path: Path, architecture: str) -> None:
@@ -325,89 +295,6 @@ def test_resume_needs_the_same_songs(tracks: list[StoredTrack], tmp_path: Path) 
     assert make_training(tracks, tmp_path, recipe, resume=True).step == 2
 
 
-def test_a_training_that_diverges_ends_with_the_reason(
-    tracks: list[StoredTrack], tmp_path: Path
-) -> None:
-    recipe = small_recipe("band-unet", steps=50, learning_rate=1e20)
-    training = make_training(tracks, tmp_path, recipe)
-    with pytest.raises(StemsplitError, match=r"diverged at step \d+: got a loss of \w+; begin"):
-        training.run()
-    unsound = make_training(tracks, tmp_path / "valid", small_recipe("band-unet"))
-    unsound.task.validate = lambda _: Validation(float("nan"), {})  # type: ignore[method-assign]
-    with pytest.raises(StemsplitError, match="diverged at step 2: got a loss of nan"):
-        unsound.run()
-    assert not (tmp_path / "valid" / CHECKPOINT).exists()
-
-
-def test_weights_that_are_no_numbers_replace_none(
-    tracks: list[StoredTrack], tmp_path: Path
-) -> None:
-    """A gradient may be infinite where the loss is not; nothing validates these trainings."""
-    recipe = small_recipe("band-unet", validate_every=1)
-    training = training_of(recipe, tracks[:2], [], tmp_path)
-    loss, steps = training.task.loss, iter(range(9))
-
-    def overflowing(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        value = loss(network, batch)
-        return value if next(steps) < 2 else value + 0 * torch.sqrt(value - value.detach())
-
-    training.task.loss = overflowing  # type: ignore[method-assign]
-    with pytest.raises(StemsplitError, match="diverged at step 3: got a gradient of nan"):
-        training.run()
-    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert kept["step"] == 2
-    assert all(value.isfinite().all() for value in kept["network"].values())
-
-
-def test_a_checkpoint_that_has_no_room_leaves_the_one_before(
-    tracks: list[StoredTrack], tmp_path: Path
-) -> None:
-    training = make_training(tracks, tmp_path, small_recipe("band-unet", steps=2, validate_every=1))
-    before: list[bytes] = []
-
-    def fill(event: TrainingEvent) -> None:
-        if event.step == 2:
-            before.append((tmp_path / CHECKPOINT).read_bytes())
-            stack.enter_context(file_limit(1000))
-
-    refused = pytest.raises(NoSpaceError, match=r"cannot write .*(best|checkpoint)\.pt")
-    with refused, ExitStack() as stack:
-        training.run(fill)
-    assert (tmp_path / CHECKPOINT).read_bytes() == before[0]
-    assert not list(tmp_path.glob("*.tmp"))
-
-
-def test_what_a_kill_left_is_removed(tracks: list[StoredTrack], tmp_path: Path) -> None:
-    recipe = small_recipe("band-unet", steps=2)
-    make_training(tracks, tmp_path, recipe).run()
-    (tmp_path / f".{CHECKPOINT}.4711.tmp").write_text("half of it")
-    make_training(tracks, tmp_path, recipe, resume=True)
-    assert not list(tmp_path.glob(".*.tmp"))
-
-
-@pytest.mark.parametrize(
-    ("architecture", "change"),
-    [
-        ("band-unet", "network.magnitude_power=9"),
-        ("band-unet", "network.hop_length=16"),
-        ("paper", "network.magnitude_power=0"),
-    ],
-)
-def test_settings_that_no_card_may_have_are_refused_before_the_training(
-    tracks: list[StoredTrack], tmp_path: Path, architecture: str, change: str
-) -> None:
-    recipe = changed(small_recipe(architecture), [change])
-    with pytest.raises(UsageError, match="settings that no model may have"):
-        make_training(tracks, tmp_path, recipe)
-    assert not list(tmp_path.iterdir())
-
-
-def test_silence_judges_no_training(tracks: list[StoredTrack], tmp_path: Path) -> None:
-    silent = dataclasses.replace(tracks[2], stems={})
-    with pytest.raises(InputError, match="all validation songs are silent"):
-        training_of(small_recipe("band-unet"), tracks[:2], [silent], tmp_path)
-
-
 def test_a_paper_network_begins_from_one_that_has_left_its_trunk(
     tracks: list[StoredTrack], tmp_path: Path
 ) -> None:
@@ -417,18 +304,6 @@ def test_a_paper_network_begins_from_one_that_has_left_its_trunk(
     learnt = torch.load(tmp_path / "one" / "best.pt", weights_only=True)["network"]
     for name, value in training.network.state_dict().items():
         torch.testing.assert_close(value, learnt[name], rtol=0, atol=0)
-
-
-def test_tracks_of_another_rate_are_refused(tracks: list[StoredTrack], tmp_path: Path) -> None:
-    recipe = changed(small_recipe("band-unet"), ["network.sample_rate=22050"])
-    with pytest.raises(InputError, match="44100 Hz, wanted 22050 Hz"):
-        make_training(tracks, tmp_path, recipe)
-
-
-@pytest.mark.parametrize("change", ["n_fft=1020", "n_fft=3000", "hop_length=0", "dropout=3.0"])
-def test_settings_that_the_paper_s_network_cannot_have(change: str) -> None:
-    with pytest.raises(UsageError, match=f"bad {change.partition('=')[0]}"):
-        settings_of(changed(small_recipe("paper"), [f"network.{change}"]))
 
 
 def test_an_average_goes_on_where_the_network_leaves_its_trunk(
@@ -444,18 +319,6 @@ def test_an_average_goes_on_where_the_network_leaves_its_trunk(
     last, now = training.average.state_dict(), training.network.state_dict()
     assert len(last["conv1.weight"]) == 4 * len(first)
     assert not torch.equal(last["conv1.weight"], now["conv1.weight"])
-
-
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(UsageError, match="steps"):
-        LoopSettings(steps=0)
-    with pytest.raises(UsageError, match="precision"):
-        LoopSettings(precision="int8")
-    for name in ("learning_rate", "weight_decay", "warmup", "patience"):
-        with pytest.raises(UsageError, match=f"bad {name}: got -1, wanted a number from 0"):
-            LoopSettings(**{name: -1})
-    with pytest.raises(UsageError, match="bad learning_rate: got nan"):
-        LoopSettings(learning_rate=float("nan"))
 
 
 def test_muon_resumes_to_the_same_bits(tracks: list[StoredTrack], tmp_path: Path) -> None:
