@@ -193,6 +193,23 @@ def test_a_format_that_does_not_do_for_a_song_names_it(batch, write_song):
     good, many = batch("a", outputs={"format": "mp3"}).songs
     assert good.status == DONE
     assert many.error.message.startswith(f"mp3 cannot hold the channels of {many.input}: got 6")
+    write_song("low.wav", 0.1, sample_rate=16_000)
+    (low,) = batch("low.wav", outputs={"format": "mp3", "bitrate": 256}).songs
+    assert "no such bit rate at the sample rate of low.wav: got 256 kbit/s at 16000" in str(
+        low.error
+    )
+
+
+def test_another_bit_rate_is_done_anew_and_old_records_stay_good(batch, write_song):
+    write_song("song.wav", 0.1)
+    flags = {"skip_existing": True}
+    assert statuses(batch("song.wav", outputs={"format": "mp3"}, **flags)) == [DONE]
+    (record,) = Path("out/.stemsplit").glob("*.json")
+    assert "bitrate" not in json.loads(record.read_text())["settings"]
+    assert statuses(batch("song.wav", outputs={"format": "mp3"}, **flags)) == [SKIPPED]
+    constant = {"format": "mp3", "bitrate": 256}
+    assert statuses(batch("song.wav", outputs=constant, **flags)) == [DONE]
+    assert statuses(batch("song.wav", outputs=constant, **flags)) == [SKIPPED]
 
 
 def test_two_songs_of_one_name_do_not_meet(batch, write_song):
@@ -213,18 +230,23 @@ def test_a_template_without_the_song_is_for_one_song(write_song, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     write_song("1.wav", 0.1)
     write_song("2.wav", 0.1)
-    outputs = {"filename": "{stem}.{ext}"}
 
-    def run(*songs, **options):
-        settings = SeparateOptions(Path("flat"), OutputOptions(**outputs), **options)
+    def run(*songs, template="{stem}.{ext}", **options):
+        settings = SeparateOptions(Path("flat"), OutputOptions(filename=template), **options)
         return Batch(settings).run(find_songs([Path(song) for song in songs], settings.output))
 
     with pytest.raises(UsageError, match=r"songs would share their files' names.*\{track\} in it"):
         run("1.wav", "2.wav")
     assert run("1.wav", device="cpu").exit_code == 0
     assert run("1.wav", device="cpu").exit_code == 0
-    with pytest.raises(UsageError, match="songs would share"):
+    with pytest.raises(
+        UsageError, match=r"share their files' names: got vocals\.wav, which is of 1"
+    ):
         run("2.wav")
+    assert run("2.wav", force=True).exit_code == 0
+    with pytest.raises(UsageError, match=r"got vocals\.wav, which is of 2"):
+        run("1.wav")  # whose stems they are not any more, though of the same name and size
+    assert run("1.wav", "2.wav", template="{track}/{stem}.{ext}").exit_code == 0
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -114,6 +114,15 @@ def test_a_line_for_each_song_on_stderr(write_song, separate, tmp_path, capfd):
     assert first.endswith(" × real time, cpu)")
 
 
+def test_songs_of_one_name_are_told_apart(write_song, separate, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("album/1/a.wav", "album/2/a.wav", "album/2/b.wav"):
+        write_song(name, 0.1)
+    assert separate("album", "-o", "out") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == ["album/1/a.wav", "album/2/a.wav", "b.wav"]
+
+
 def test_a_song_named_twice_is_separated_once(write_song, separate, tmp_path):
     write_song("album/1.wav", 0.2)
     album = tmp_path / "album"

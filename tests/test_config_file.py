@@ -168,7 +168,7 @@ def test_every_option_of_separate_has_a_variable_and_a_key():
     commands = config_file.configurable_commands(typer.main.get_command(app))
     options = commands["separate"].options()
     taken = {option.name for option in options.values()}
-    assert taken == set(inspect.signature(separate).parameters) - {"songs"}
+    assert taken == set(inspect.signature(separate).parameters) - {"songs", "context"}
     for key, option in options.items():
         assert option.envvar == variable_name(key)
 
@@ -177,6 +177,53 @@ def test_the_command_reads_it(config, capfd, write_song):
     config('device = "gpu"\noutput = "out"')
     assert run([str(write_song(seconds=0.1))]) == 2
     assert "got gpu" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "files"),
+    [
+        ('stems = "vocals,drums"', ("--two-stems", "vocals"), ["no_vocals.wav", "vocals.wav"]),
+        ('two-stems = "vocals"', ("--stems", "bass"), ["bass.wav"]),
+        ('two-stems = "vocals"\nresidual = true', ("--stems", "bass"), ["bass.wav"]),
+        ('bit-depth = "float32"\nclip = "float"\nstems = "bass"', ("-f", "flac"), ["bass.flac"]),
+        ('format = "mp3"\nstems = "bass"', ("--bit-depth", "24"), ["bass.wav"]),
+        ('filename = "{stem}.aiff"\nstems = "bass"', ("-f", "flac"), ["bass.flac"]),
+    ],
+)
+def test_what_contradicts_the_command_line_yields(
+    config, write_song, random_model, tmp_path, text, line, files
+):
+    config(text)
+    song = str(write_song(seconds=0.1))
+    assert run([song, "-o", str(tmp_path / "out"), "-m", str(random_model), "-q", *line]) == 0
+    written = [path for path in (tmp_path / "out").rglob("*.*") if ".stemsplit" not in path.parts]
+    assert sorted(path.name for path in written) == files
+
+
+def test_what_contradicts_a_variable_yields_to_it(
+    config, write_song, random_model, monkeypatch, capfd
+):
+    config('stems = "vocals"\nreport = true\nskip-existing = true')
+    monkeypatch.setenv("STEMSPLIT_TWO_STEMS", "bass")
+    song, model = str(write_song(seconds=0.1)), str(random_model)
+    assert run(["info", song, "--json", "-m", model]) == 0
+    assert '"no_bass"' in capfd.readouterr().out
+    assert run([song, "-o", "-", "--stems", "drums", "-m", model]) == 0
+    assert capfd.readouterr().out.startswith("RIFF")
+
+
+def test_contradictions_of_one_place_are_told_with_it(config, write_song, capfd, monkeypatch):
+    config('stems = "vocals"\ntwo-stems = "bass"')
+    song = str(write_song(seconds=0.1))
+    assert run([song, "-o", "out"]) == 2
+    line = capfd.readouterr().err
+    assert f"goes with neither --stems nor --residual (from {config_path()})" in line
+    config('format = "wma"')
+    assert run([song, "-o", "out"]) == 2
+    assert f"bad --format (from {config_path()}): got wma" in capfd.readouterr().err
+    monkeypatch.setenv("STEMSPLIT_FORMAT", "wmv")
+    assert run([song, "-o", "out"]) == 2
+    assert "bad --format (from STEMSPLIT_FORMAT): got wmv" in capfd.readouterr().err
 
 
 def test_a_home_that_is_not_there(config, capfd, write_song):

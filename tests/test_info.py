@@ -88,6 +88,20 @@ def test_the_facts(info, write_song):
     assert (facts["sample_rate"], facts["channels"], facts["samples"]) == (44_100, 2, 22_050)
 
 
+def test_a_file_that_is_cut_short(info, write_song):
+    song = write_song("song.wav", 0.5)
+    with song.open("rb+") as file:
+        file.truncate(song.stat().st_size - 1000)
+    assert "1000 bytes at its end are missing; see whether it was copied whole" in info(song)
+    assert info(song, "--json")["input"]["missing"] == "1000 bytes at its end are missing"
+
+
+def test_what_the_stems_are(info, write_song):
+    song = write_song("song.flac", 0.5, sample_rate=48_000, channels=1)
+    assert "STEM, stereo, with the rate and length of the song" in info(song, "-f", "stem")
+    assert "MP3, 320 kbit/s, with the rate" in info(song, "-f", "mp3", "--bitrate", "320")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["missing.wav"], 66), (["song.wav", "-f", "mp4"], 2), (["song.wav", "--stems", "piano"], 2)],

@@ -97,6 +97,13 @@ def test_hidden_files_and_pipes_are_left_out(tree):
     assert found("a") == ["a/1.wav"]
 
 
+def test_a_link_to_nowhere_is_left_to_the_reader(tree):
+    """A song on a drive that is not there would be lost without a word."""
+    tree("a/1.wav")
+    Path("a/2.wav").symlink_to("gone.wav")
+    assert found("a") == ["a/1.wav", "a/2.wav"]
+
+
 def test_own_output_is_left_out(tree):
     tree("a/1.wav", "a/out/1/vocals.wav", "a/1/drums.wav", "a/1/mine.wav")
     assert "a/out/1/vocals.wav" not in found("a", output="a/out")

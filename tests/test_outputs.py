@@ -110,6 +110,8 @@ def test_a_model_cannot_name_its_way_out():
         ({"two_stems": "bass", "residual": True}, "--two-stems goes with neither"),
         ({"two_stems": "bass", "stems": ("bass",)}, "--two-stems goes with neither"),
         ({"format": "stem", "stems": ("bass",)}, "--format stem always holds"),
+        ({"format": "ogg", "bitrate": 192}, "--bitrate is for MP3: got --format ogg"),
+        ({"format": "mp3", "bitrate": 100}, "bad --bitrate: got 100, wanted kbit/s, 256 or 320"),
     ],
 )
 def test_what_cannot_be_meant(options, message):

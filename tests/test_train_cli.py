@@ -86,8 +86,8 @@ def test_names_that_no_model_has(
     assert "bad --name" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["best", "Checkpoint", "data"])
-def test_a_model_is_not_named_as_a_file_of_the_run(
+@pytest.mark.parametrize("name", ["best", "Checkpoint", "data", "Tiny"])
+def test_a_model_is_named_as_no_other_and_no_file_of_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert run(["train", str(tmp_path), "-o", str(tmp_path), "--name", name]) == 2

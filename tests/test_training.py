@@ -281,7 +281,8 @@ def test_resume_needs_a_checkpoint_of_the_same_settings(
     with pytest.raises(InputError, match="nothing to resume"):
         make_training(tracks, tmp_path, recipe, resume=True)
     make_training(tracks, tmp_path, recipe).run()
-    with pytest.raises(UsageError, match="other settings"):
+    named = r"other settings: got training\.steps = 2, wanted training\.steps = 1; resume"
+    with pytest.raises(UsageError, match=named):
         make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 
+import mutagen.mp3
 import numpy as np
 import pytest
 import soundfile
 
 from stemsplit import encode
 from stemsplit.errors import NoSpaceError, OutputError
-from stemsplit.outputs import Form
+from stemsplit.outputs import BITRATES, BITRATES_FROM, Form
 from stemsplit.writer import SongWriter, needed_bytes
 
 NAMES = ("vocals", "drums")
@@ -81,17 +82,34 @@ def test_samples_that_spell_the_name_of_a_chunk_stay(tmp_path):
     np.testing.assert_array_equal(read(written), stems[:, 0])
 
 
-@pytest.mark.parametrize(("kind", "subtype"), [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")])
+@pytest.mark.parametrize(
+    ("kind", "subtype", "bitrate"),
+    [
+        ("ogg", "VORBIS", None),
+        ("mp3", "MPEG_LAYER_III", None),
+        *(("mp3", "MPEG_LAYER_III", bitrate) for bitrate in BITRATES),
+    ],
+)
 @pytest.mark.parametrize("samples", [1, 100, 4410, 100_000])
-def test_lossy_formats_keep_length_and_place(tmp_path, kind, subtype, samples):
+def test_lossy_formats_keep_length_and_place(tmp_path, kind, subtype, bitrate, samples):
     t = np.arange(samples) / 44_100
     tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
     stems = np.stack([np.stack([tone, tone])] * 2)
-    got = read(write(tmp_path / "a", stems, Form(kind, subtype, 44_100, 2)))
+    got = read(write(tmp_path / "a", stems, Form(kind, subtype, 44_100, 2, bitrate)))
     assert got.shape == stems.shape
     # A codec at this rate leaves a sine 40 dB down; a sample of delay would leave 24 dB.
     if samples > 4000:
         assert np.abs(got - stems)[..., 2000:-2000].max(initial=0) < 0.009
+
+
+@pytest.mark.parametrize("bitrate", BITRATES)
+@pytest.mark.parametrize("sample_rate", [48_000, 44_100, BITRATES_FROM])
+def test_bit_rates_are_those_asked_for(tmp_path, bitrate, sample_rate):
+    form = Form("mp3", "MPEG_LAYER_III", sample_rate, 2, bitrate)
+    written = write(tmp_path / "a", noise(2, 2, sample_rate), form)
+    facts = mutagen.mp3.MP3(written.files["drums"]).info
+    assert facts.bitrate_mode == mutagen.mp3.BitrateMode.CBR
+    assert round(facts.bitrate / 1000) == bitrate
 
 
 @pytest.mark.parametrize(

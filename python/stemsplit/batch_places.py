@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 
 from stemsplit.cards import ModelCard
@@ -29,7 +30,9 @@ def check_places(
     UsageError
         Two songs would have a file in common, or a stem would replace another song.
     """
-    _check_template(songs, options, store)
+    if len({song.track for song in songs}) > 1:
+        check_template(options)
+    owners = {} if options.force else _owners(store)
     names = options.outputs.names(card.sources)
     inputs = {os.path.realpath(song.path): song.track for song in songs}
     taken: dict[str, str] = {}
@@ -50,11 +53,10 @@ def check_places(
                     remedy="choose another --output or --filename",
                 )
             if taken.setdefault(folded(path.as_posix()), song.track) != song.track:
-                raise UsageError(
-                    "songs would share their files' names",
-                    got=path,
-                    wanted="another --filename, in which {track} and {stem} do not meet",
-                )
+                raise _shared(path)
+            others = owners.get(folded(path.as_posix()), set()) - {song.track}
+            if others and os.path.lexists(place):
+                raise _shared(f"{path}, which is of {min(others)}")
 
 
 def check_template(options: SeparateOptions) -> None:
@@ -68,8 +70,19 @@ def check_template(options: SeparateOptions) -> None:
         )
 
 
-def _check_template(songs: Sequence[Song], options: SeparateOptions, store: OutputStore) -> None:
-    ours = {song.track for song in songs}
-    others = {manifest.track for manifest in store.manifests()} - ours
-    if len(ours) > 1 or (others and not options.force):
-        check_template(options)
+def _owners(store: OutputStore) -> dict[str, set[str]]:
+    """Give the songs that have had each file of an output folder."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for manifest in store.manifests():
+        for path in manifest.owned:
+            owners[folded(path)].add(manifest.track)
+    return owners
+
+
+def _shared(got: object) -> UsageError:
+    return UsageError(
+        "songs would share their files' names",
+        got=got,
+        wanted="another --filename, in which {track} and {stem} do not meet",
+        remedy="or give each song an --output of its own",
+    )

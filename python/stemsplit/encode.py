@@ -111,7 +111,7 @@ class SndfileEncoder:
                 form.channels,
                 form.subtype,
                 format=form.format.upper(),
-                **_QUALITY.get(form.format, {}),
+                **_quality(form),
             )
         except soundfile.SoundFileError as error:
             self._file.close()
@@ -209,6 +209,14 @@ class KeepsItsError:
             self.file.close()
         except OSError as error:
             self.error = self.error or error
+
+
+def _quality(form: Form) -> dict[str, Any]:
+    """Give libsndfile's settings of a lossy format."""
+    if form.bitrate is None:
+        return _QUALITY.get(form.format, {})
+    level = (320 - form.bitrate) / (320 - 32)  # its scale from the highest bit rate to the lowest
+    return {"bitrate_mode": "CONSTANT", "compression_level": level}
 
 
 def _clear_time(file: IO[bytes]) -> None:

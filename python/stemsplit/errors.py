@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 PARTIAL_BATCH = 3
 """Exit code when some songs are done and others failed."""
@@ -73,9 +74,30 @@ class StemsplitError(Exception):
 
 
 class UsageError(StemsplitError):
-    """An option or argument that cannot be meant."""
+    """An option or argument that cannot be meant.
+
+    Parameters
+    ----------
+    what, got, wanted, remedy:
+        As of `StemsplitError`.
+    options:
+        The options that are to blame, as Python writes their names; where none of them is wrong
+        alone, those that contradict each other.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        wanted: object = None,
+        remedy: str | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        super().__init__(what, got=got, wanted=wanted, remedy=remedy)
+        self.options = tuple(options)
 
 
 class InputError(StemsplitError):

@@ -248,7 +248,7 @@ def _walk(top: Path, output: Path | None, unreadable: list[OSError]) -> Iterator
 
 def _may_be_a_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or not path.exists()  # reading tells that a link leads nowhere
     except OSError:  # reading it will tell
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stemsplit.errors import UsageError
@@ -73,3 +74,31 @@ class LoopSettings:
             return self.learning_rate * (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def check_same(settings: Mapping[str, object], kept: Mapping[str, object]) -> None:
+    """See that a training goes on with the settings that its checkpoint keeps.
+
+    Raises
+    ------
+    UsageError
+        It does not; those that differ are named, as ``--set`` names them.
+    """
+    got, wanted = dict(_leaves(settings)), dict(_leaves(kept))
+    other = sorted(key for key in got | wanted if got.get(key) != wanted.get(key))
+    if other:
+        raise UsageError(
+            "the checkpoint was made with other settings",
+            got=", ".join(f"{key} = {got.get(key)}" for key in other),
+            wanted=", ".join(f"{key} = {wanted.get(key)}" for key in other),
+            remedy="resume with the settings the training was begun with",
+        )
+
+
+def _leaves(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Give the settings of all tables, each by its table's name and its own."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield above + key, value

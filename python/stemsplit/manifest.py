@@ -128,11 +128,13 @@ def song_settings(
 ) -> dict[str, Any]:
     """Give everything the content of a song's files depends on.
 
-    Device, precision, threads and segment are left out: they change rounding only. Shifts are
-    where there are some, so that records from before them stay good.
+    Device, precision, threads and segment are left out: they change rounding only. Shifts and a
+    bit rate are there where they are asked for, so that records from before them stay good.
     """
     model = {"name": card.name, "sha256": card.sha256}
     settings = {"model": model, "soft": soft, **dataclasses.asdict(options)}
+    if options.bitrate is None:
+        del settings["bitrate"]
     return settings if shifts == 1 else {**settings, "shifts": shifts}
 
 

@@ -35,6 +35,12 @@ BIT_DEPTHS: Final[Mapping[str, str | None]] = {
 }
 """libsndfile's subtype for each bit depth; None for the source's own."""
 
+BITRATES: Final = (256, 320)
+"""The constant bit rates of MP3 at which LAME does not lower the level, kbit/s."""
+
+BITRATES_FROM: Final = 32_000
+"""The lowest sample rate that has them, Hz."""
+
 CLIP_POLICIES: Final = ("scale", "keep", "float")
 TEMPLATE_FIELDS: Final = ("track", "stem", "ext", "model", "folder")
 NI_STEMS: Final = ("drums", "bass", "other", "vocals")
@@ -65,12 +71,25 @@ _KEPT: Final = {
 
 @dataclass(frozen=True)
 class Form:
-    """How samples are stored: a format of `EXTENSIONS`, libsndfile's subtype, Hz, channels."""
+    """How samples are stored.
+
+    Attributes
+    ----------
+    format:
+        A key of `EXTENSIONS`.
+    subtype:
+        libsndfile's.
+    sample_rate, channels:
+        Hz, and how many.
+    bitrate:
+        A constant one of MP3, kbit/s; None for the best variable one.
+    """
 
     format: str
     subtype: str
     sample_rate: int
     channels: int
+    bitrate: int | None = None
 
     @property
     def bounded(self) -> bool:
@@ -88,6 +107,8 @@ class OutputOptions:
         A key of `EXTENSIONS`.
     bit_depth:
         A key of `BIT_DEPTHS`. ``source`` keeps the song's, see `kept_subtype`.
+    bitrate:
+        One of `BITRATES`, for MP3; None for its best variable one.
     filename:
         Template of each file's name below the output folder: ``/`` makes folders, and
         ``{track}``, ``{stem}``, ``{ext}``, ``{model}`` and ``{folder}`` (the one the song is in)
@@ -112,6 +133,7 @@ class OutputOptions:
 
     format: str = "wav"
     bit_depth: str = "source"
+    bitrate: int | None = None
     filename: str = "{stem}.{ext}"
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
@@ -120,16 +142,19 @@ class OutputOptions:
     tags: bool = True
 
     def __post_init__(self) -> None:
-        _one_of("--format", self.format, EXTENSIONS)
-        _one_of("--bit-depth", self.bit_depth, BIT_DEPTHS)
-        _one_of("--clip", self.clip, CLIP_POLICIES)
+        _one_of("format", self.format, EXTENSIONS)
+        _one_of("bit_depth", self.bit_depth, BIT_DEPTHS)
+        _one_of("clip", self.clip, CLIP_POLICIES)
         if self.two_stems is not None and (self.stems is not None or self.residual):
             raise UsageError(
                 "--two-stems goes with neither --stems nor --residual",
                 remedy="its two files add up to the song already",
+                options=self._given("two_stems", "stems", "residual"),
             )
         if self.stems is not None and (not self.stems or len(set(self.stems)) < len(self.stems)):
-            raise UsageError("bad --stems", got=",".join(self.stems), wanted="each stem once")
+            raise UsageError(
+                "bad --stems", got=",".join(self.stems), wanted="each stem once", options=["stems"]
+            )
         self._check_format()
         self._check_template()
 
@@ -203,7 +228,7 @@ class OutputOptions:
             if self.format == "flac" and subtype != "PCM_16":
                 subtype = "PCM_24"  # the most FLAC holds, as libsndfile writes it
         self._check_room(source, song)
-        return Form(self.format, subtype, source.sample_rate, source.channels)
+        return Form(self.format, subtype, source.sample_rate, source.channels, self.bitrate)
 
     def _check_room(self, source: Form, song: object) -> None:
         rates = _RATES.get(self.format)
@@ -214,6 +239,13 @@ class OutputOptions:
                 got=f"{source.sample_rate} Hz",
                 wanted=f"one of {', '.join(map(str, rates))} Hz" if rates else f"at most {most} Hz",
                 remedy="choose --format wav",
+            )
+        if self.bitrate is not None and source.sample_rate < BITRATES_FROM:
+            raise AudioError(
+                f"{self.format} has no such bit rate at the sample rate of {song}",
+                got=f"{self.bitrate} kbit/s at {source.sample_rate} Hz",
+                wanted=f"{BITRATES_FROM} Hz or more",
+                remedy="leave --bitrate out",
             )
         if source.channels > _MOST_CHANNELS.get(self.format, source.channels):
             raise AudioError(
@@ -229,19 +261,36 @@ class OutputOptions:
                 f"--format {self.format} has no bit depth",
                 got=f"--bit-depth {self.bit_depth}",
                 remedy="leave --bit-depth out, or choose wav, flac or aiff",
+                options=["format", "bit_depth"],
             )
-        for option, value in (("--bit-depth", self.bit_depth), ("--clip", self.clip)):
+        if self.bitrate is not None and self.format != "mp3":
+            raise UsageError(
+                "--bitrate is for MP3",
+                got=f"--format {self.format}",
+                remedy="leave it out, or choose mp3",
+                options=["format", "bitrate"],
+            )
+        if self.bitrate is not None and self.bitrate not in BITRATES:
+            wanted = f"kbit/s, {' or '.join(map(str, BITRATES))}"
+            raise UsageError("bad --bitrate", got=self.bitrate, wanted=wanted, options=["bitrate"])
+        for name, value in (("bit_depth", self.bit_depth), ("clip", self.clip)):
             if value.startswith("float") and self.format not in _FLOATING:
                 raise UsageError(
                     f"--format {self.format} cannot hold floats",
-                    got=f"{option} {value}",
+                    got=f"--{name.replace('_', '-')} {value}",
                     remedy="choose --format wav or aiff",
+                    options=["format", name],
                 )
         if self.format == "stem" and (self.stems or self.two_stems or self.residual):
             raise UsageError(
                 "--format stem always holds the mixture and the four stems",
                 remedy="leave --stems, --two-stems and --residual out",
+                options=self._given("format", "stems", "two_stems", "residual"),
             )
+
+    def _given(self, *options: str) -> list[str]:
+        """Give those of the options that ask for something."""
+        return [name for name in options if getattr(self, name)]
 
     def _check_template(self) -> None:
         fields = _FIELD.findall(self.filename)
@@ -252,6 +301,7 @@ class OutputOptions:
                 "bad --filename",
                 got=self.filename,
                 wanted=" ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS),
+                options=["filename"],
             )
         parts = plain.split("/")
         if "\\" in plain or "\0" in plain or any(part in ("", ".", "..") for part in parts):
@@ -259,14 +309,21 @@ class OutputOptions:
                 "bad --filename",
                 got=self.filename,
                 wanted="a path below the output folder, without .. and without / at its ends",
+                options=["filename"],
             )
         if not self.filename.lower().endswith((".{ext}", f".{EXTENSIONS[self.format]}")):
             raise UsageError(
-                "bad --filename", got=self.filename, wanted=".{ext} at its end, as players go by it"
+                "bad --filename",
+                got=self.filename,
+                wanted=".{ext} at its end, as players go by it",
+                options=["filename", "format"],
             )
         if self.format != "stem" and "stem" not in fields:
             raise UsageError(
-                "bad --filename", got=self.filename, wanted="{stem} in it, as stems differ by it"
+                "bad --filename",
+                got=self.filename,
+                wanted="{stem} in it, as stems differ by it",
+                options=["filename", "format"],
             )
 
 
@@ -280,6 +337,8 @@ def kept_subtype(source: str) -> str:
     return _KEPT.get(source, "FLOAT")
 
 
-def _one_of(option: str, value: str, known: Sequence[str] | Mapping[str, object]) -> None:
+def _one_of(name: str, value: str, known: Sequence[str] | Mapping[str, object]) -> None:
     if value not in known:
-        raise UsageError(f"bad {option}", got=value, wanted=" or ".join(known))
+        raise UsageError(
+            f"bad --{name.replace('_', '-')}", got=value, wanted=" or ".join(known), options=[name]
+        )

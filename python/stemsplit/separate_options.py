@@ -70,21 +70,38 @@ class SeparateOptions:
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
-            raise UsageError("bad --device", got=self.device, wanted="auto, cpu, cuda or cuda:N")
+            raise UsageError(
+                "bad --device",
+                got=self.device,
+                wanted="auto, cpu, cuda or cuda:N",
+                options=["device"],
+            )
         if not (math.isfinite(self.segment_seconds) and self.segment_seconds > 0):
             raise UsageError(
-                "bad --segment", got=self.segment_seconds, wanted="seconds, more than 0"
+                "bad --segment",
+                got=self.segment_seconds,
+                wanted="seconds, more than 0",
+                options=["segment"],
             )
         if self.precision not in PRECISIONS:
-            raise UsageError("bad --precision", got=self.precision, wanted=" or ".join(PRECISIONS))
+            raise UsageError(
+                "bad --precision",
+                got=self.precision,
+                wanted=" or ".join(PRECISIONS),
+                options=["precision"],
+            )
         checked_shifts(self.shifts, "--shifts")
         if self.jobs < 1:
-            raise UsageError("bad --jobs", got=self.jobs, wanted="at least 1")
+            raise UsageError("bad --jobs", got=self.jobs, wanted="at least 1", options=["jobs"])
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             wanted = f"1 to {MAX_THREADS}"
-            raise UsageError("bad --threads", got=self.threads, wanted=wanted)
+            raise UsageError("bad --threads", got=self.threads, wanted=wanted, options=["threads"])
         if self.report and self.outputs.format == "stem":
-            raise UsageError("--report needs a file for each stem", got="--format stem")
+            raise UsageError(
+                "--report needs a file for each stem",
+                got="--format stem",
+                options=["report", "format"],
+            )
 
     def facts(self) -> dict[str, Any]:
         """Give the options as the report states them."""

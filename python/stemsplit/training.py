@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.batches import Batch, batches, makers_watched
-from stemsplit.errors import InputError, OutputError, StemsplitError, UsageError
+from stemsplit.errors import InputError, OutputError, StemsplitError
 from stemsplit.files import replaced
 from stemsplit.growth import embed
-from stemsplit.loop_settings import LoopSettings
+from stemsplit.loop_settings import LoopSettings, check_same
 from stemsplit.models import load_network
 from stemsplit.optimizers import optimizers_for
 from stemsplit.team import Team
@@ -247,15 +247,7 @@ class Training:
                 for left in self.folder.glob(f".{name}.*.tmp"):
                     left.unlink()
         state = _load(self.folder / CHECKPOINT)
-        if state["settings"] != self._fingerprint:
-            mine, theirs = json.loads(self._fingerprint), json.loads(state["settings"])
-            other = {key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)}
-            raise UsageError(
-                "the checkpoint was made with other settings",
-                got=json.dumps({key: mine.get(key) for key in sorted(other)}),
-                wanted=json.dumps({key: theirs.get(key) for key in sorted(other)}),
-                remedy="resume with the settings the training was begun with",
-            )
+        check_same(json.loads(self._fingerprint), json.loads(state["settings"]))
         self._advance(state["step"] - 1)
         self.network.load_state_dict(state["network"])
         if self.average is not None:

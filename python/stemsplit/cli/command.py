@@ -64,12 +64,6 @@ def run_command(
             if pipes.is_pipe(output):
                 pipes.check(songs, as_json=reporting.as_json)
                 options = settings(stack.enter_context(pipes.scratch_folder()))
-                for option, given in (
-                    ("--report", options.report),
-                    ("--skip-existing", options.skip_existing),
-                ):
-                    if given:
-                        raise UsageError(f"{option} needs a folder to look into", got="-o -")
             else:
                 _check_folder(output)
                 options = settings(output)
@@ -139,7 +133,7 @@ def _run(
             songs += find_songs(list(named), None if pipes.is_pipe(output) else output)
     if pipes.is_pipe(output) and len(songs) != 1:
         raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
-    display.expect(len(songs))
+    display.expect([song.shown for song in songs])
     report = batch.run(songs)
     display.summary(report)
     return report

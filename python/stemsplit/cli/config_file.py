@@ -65,12 +65,7 @@ class ConfigurableCommand(Command):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            source = error.param and ctx.get_parameter_source(error.param.name)
-            places = {
-                "ENVIRONMENT": error.param and error.param.envvar,
-                "DEFAULT_MAP": config_path(),
-            }
-            place = source and places.get(source.name)
+            place = error.param and place_of(ctx, error.param.name)
             if place:
                 error.message = f"{error.message.rstrip('.')} (from {place})"
             raise
@@ -107,6 +102,18 @@ class ConfigurableCommand(Command):
 def variable_name(key: str) -> str:
     """Give the environment variable of an option."""
     return f"STEMSPLIT_{key.upper().replace('-', '_')}"
+
+
+def place_of(context: Any, name: str) -> str | None:
+    """Give where an option's value came from, by its parameter's name: the file or a variable.
+
+    None for the command line, and for what nobody set.
+    """
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "ENVIRONMENT":
+        (option,) = (each for each in context.command.params if each.name == name)
+        return str(option.envvar)
+    return str(config_path()) if source is not None and source.name == "DEFAULT_MAP" else None
 
 
 def read_config(

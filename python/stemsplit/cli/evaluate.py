@@ -14,9 +14,11 @@ import typer
 
 from stemsplit.cli.logfile import holds_data
 from stemsplit.cli.process import tune_process
+from stemsplit.config import checked_shifts
 from stemsplit.errors import OutputError, UsageError
 from stemsplit.files import check_writable, is_folder, replaced
 from stemsplit.models import DEFAULT_MODEL
+from stemsplit.separate_options import PRECISIONS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,6 +104,9 @@ def evaluate(
             got=f"--shifts {shifts}",
             remedy="leave one of them out",
         )
+    checked_shifts(shifts, "--shifts")
+    if precision not in PRECISIONS:
+        raise UsageError("bad --precision", got=precision, wanted=" or ".join(PRECISIONS))
     tune_process()
     # Only now: torch takes seconds to import, and the command line must answer without.
     from stemsplit.evaluate import evaluate as run

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -29,12 +29,18 @@ class FileGroup:
 
     format: options.Format = "wav"
     bit_depth: options.BitDepth = "source"
+    bitrate: options.Bitrate = None
     filename: options.Filename = DEFAULT_TEMPLATE
     stems: options.Stems = None
     two_stems: options.TwoStems = None
     residual: options.Residual = False
     clip: options.Clip = "scale"
     tags: options.Tags = True
+
+    def without(self, options: Collection[str]) -> FileGroup:
+        """Give the same with some options as if nobody had set them."""
+        kept = {name: value for name, value in vars(self).items() if name not in options}
+        return FileGroup(**kept)
 
     def outputs(self) -> OutputOptions:
         """Give them as the library takes them; raises `UsageError`."""

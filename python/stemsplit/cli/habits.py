@@ -14,7 +14,9 @@ from typer.core import TyperCommand
 
 from stemsplit.errors import UsageError
 
-# The options of Demucs and audio-separator that have other names here.
+_NO_FILTER: Final = "leave it out: these models' stems lose by the filter"
+
+# The options of Demucs, audio-separator, Spleeter and Open-Unmix that have other names here.
 _ELSEWHERE: Final = {
     "-n": "use -m NAME",
     "--name": "use -m NAME",
@@ -22,12 +24,32 @@ _ELSEWHERE: Final = {
     "--flac": "use -f flac",
     "--mp3": "use -f mp3",
     "--output_format": "use -f FORMAT",
+    "--ext": "use -f FORMAT",
+    "-c": "use -f FORMAT",
+    "--codec": "use -f FORMAT",
     "--int24": "use --bit-depth 24",
     "--float32": "use --bit-depth float32",
     "--out": "use -o FOLDER",
     "--output_dir": "use -o FOLDER",
     "--single_stem": "use --stems NAME",
     "--clip-mode": "use --clip HOW",
+    "--mp3-bitrate": "use -f mp3 --bitrate KBPS",
+    "--output_bitrate": "use -f mp3 --bitrate KBPS",
+    "-b": "use -f mp3 --bitrate KBPS",
+    "--filename_format": "use --filename TEMPLATE",
+    "--targets": "use --stems NAME,...",
+    "--outdir": "use -o FOLDER",
+    "-p": "use -m NAME",
+    "--params_filename": "use -m NAME",
+    "--no-cuda": "use -d cpu",
+    "--repo": "use -m with the path of a model's card",
+    "--no-split": "leave it out: memory does not grow with the song",
+    "--wiener": _NO_FILTER,
+    "--niter": _NO_FILTER,
+    "--mwf": _NO_FILTER,
+    "-v": "use --log FILE, or --version",
+    "--verbose": "use --log FILE",
+    "--capture": "write it first: stemsplit --capture FOLDER ...",
     "--overlap": "leave it out: segments overlap as far as the model sees",
     "--list_models": "run stemsplit models",
     "--list-models": "run stemsplit models",

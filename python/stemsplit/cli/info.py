@@ -11,6 +11,7 @@ import typer
 
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, takes_groups
+from stemsplit.cli.precedence import settled
 from stemsplit.cli.process import libraries_silenced
 from stemsplit.cli.streams import printable
 from stemsplit.config import checked_shifts
@@ -30,6 +31,7 @@ _SUBTYPES = {
 
 @takes_groups
 def info(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(readable=False, metavar="FILE", help="One audio file.")],
     output: Annotated[
         Path | None,
@@ -54,7 +56,7 @@ def info(
         raise UsageError("info needs a file", got="-", remedy="save what the pipe gives first")
     if output is not None and pipes.is_pipe(output):
         raise UsageError("info needs a folder to plan for", got="-o -")
-    outputs = files.outputs()
+    outputs = settled(context, lambda left_out: files.without(left_out).outputs())
     card = read_card(find_card(model))
     with libraries_silenced():
         facts = _facts(file)
@@ -64,7 +66,7 @@ def info(
     if as_json:
         typer.echo(json.dumps({"schema": 1, "input": facts, "plan": plan}, indent=2))
     else:
-        _print(facts, plan, files.clip)
+        _print(facts, plan, outputs.clip)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def _facts(path: Path) -> dict[str, Any]:
             "channels": reader.channels,
             "samples": samples,
             "seconds": samples / reader.sample_rate,
+            "missing": reader.shortfall(samples),
             "tags": read_tags(path).fields,
         }
 
@@ -117,6 +120,7 @@ def _plan(
         "soft": content["soft"],
         "format": form.format,
         "subtype": form.subtype,
+        "bitrate": form.bitrate,
         "outputs": {name: str(root / file) for name, file in files.items()},
         "bytes": needed_bytes(form, len(names), outputs.clip, facts["samples"]),
         "done_before": output is not None and _is_done(path, output, track, content),
@@ -140,15 +144,18 @@ def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None
     depth = plan["format"].upper()
     if plan["subtype"] in _SUBTYPES:
         depth += f", {_SUBTYPES[plan['subtype']]}"
+    if plan["bitrate"]:
+        depth += f", {plan['bitrate']} kbit/s"
     rows = [
         ("file", facts["path"]),
         ("holds", f"{facts['format']}, {facts['subtype']}, {facts['bytes'] / 1e6:.1f} MB"),
         ("sound", f"{facts['sample_rate']} Hz, {_channels(facts['channels'])}"),
         ("length", f"{minutes:.0f}:{seconds:05.2f} ({facts['samples']} samples)"),
+        *_missing(facts),
         *((name, ", ".join(values)) for name, values in facts["tags"].items()),
         ("", ""),
         ("model", f"{plan['model']}, {'soft' if plan['soft'] else 'hard'} masks"),
-        ("stems", f"{depth}, with the rate, channels and length of the song"),
+        ("stems", f"{depth}, {_SHAPE.get(plan['format'], _KEPT_SHAPE)}"),
         ("clipping", _CLIPPING[clip]),
         ("space", f"about {plan['bytes'] / 1e6:.1f} MB while it works"),
         *(("writes", path) for path in dict.fromkeys(plan["outputs"].values())),
@@ -163,11 +170,20 @@ def _print(facts: Mapping[str, Any], plan: Mapping[str, Any], clip: str) -> None
     table_console().print(table, highlight=False, soft_wrap=True)
 
 
+_KEPT_SHAPE = "with the rate, channels and length of the song"
+_SHAPE = {"stem": "stereo, with the rate and length of the song"}
 _CLIPPING = {
     "scale": "if a stem would clip, all get one common gain",
     "keep": "the level is kept; what is beyond full scale is cut and counted",
     "float": "if a stem would clip, all are written as float",
 }
+
+
+def _missing(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Give the row that tells of a file that is not whole."""
+    if facts["missing"] is None:
+        return []
+    return [("", f"shorter than it says: {facts['missing']}; see whether it was copied whole")]
 
 
 def _channels(channels: int) -> str:

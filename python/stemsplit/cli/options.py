@@ -58,6 +58,16 @@ BitDepth = Annotated[
         autocompletion=one_of(outputs.BIT_DEPTHS),
     ),
 ]
+Bitrate = Annotated[
+    int | None,
+    typer.Option(
+        "--bitrate",
+        metavar="KBPS",
+        help="Of MP3: a constant one, 256 or 320; its best variable one by default.",
+        rich_help_panel=_FILES,
+        autocompletion=one_of([str(rate) for rate in outputs.BITRATES]),
+    ),
+]
 Filename = Annotated[
     str,
     typer.Option(

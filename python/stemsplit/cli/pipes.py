@@ -12,6 +12,7 @@ from typing import TextIO
 
 from stemsplit.cli.streams import silence, unwritten_stdout
 from stemsplit.errors import UsageError
+from stemsplit.separate_options import SeparateOptions
 
 
 def is_pipe(path: Path) -> bool:
@@ -34,6 +35,16 @@ def check(songs: Sequence[Path], *, as_json: bool) -> None:
         raise UsageError("only one song goes to stdout", got=f"{len(songs)} songs")
     if sys.stdout.isatty():
         raise UsageError("stdout is a terminal", remedy="pipe it on, or choose a folder for -o")
+
+
+def check_options(options: SeparateOptions) -> None:
+    """See that nothing is asked for that needs an output folder; raises `UsageError`."""
+    for name in ("report", "skip_existing"):
+        if getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} needs a folder to look into", got="-o -", options=[name, "output"]
+            )
 
 
 def copy_to_stdout(path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -57,6 +59,7 @@ class Display:
         )
         self._tasks: dict[int, TaskID] = {}
         self._songs = 1
+        self._alike: set[str] = set()
 
     def __enter__(self) -> Display:
         self._bars.start()
@@ -88,14 +91,20 @@ class Display:
             )
         self._log = log
 
-    def expect(self, songs: int) -> None:
-        """Say how many songs there are."""
-        self._songs = songs
+    def expect(self, songs: Sequence[str]) -> None:
+        """Say which songs there are: those whose files have one name are called by their paths."""
+        self._songs = len(songs)
+        names = Counter(map(_short, songs))
+        self._alike = {name for name, count in names.items() if count > 1}
+
+    def _name(self, song: str) -> str:
+        short = _short(song)
+        return song if short in self._alike else short
 
     def show(self, event: Event, *, silent: bool = False) -> None:
         """Show what happened to a song; a silent end takes its bar away, and no more."""
         if isinstance(event, SongStarted):
-            name = _short(event.song.shown)
+            name = self._name(event.song.shown)
             self._tasks[event.number] = self._bars.add_task(escape(printable(name)), total=None)
         elif isinstance(event, SongProgress):
             self._bars.update(
@@ -145,7 +154,7 @@ class Display:
         self.line(f"{self._songs} songs: {told}")
 
     def _ended(self, report: SongReport) -> None:
-        name = _short(report.input)
+        name = self._name(report.input)
         if report.error is not None:
             self.error(report.error.message)
         elif report.status == SKIPPED:

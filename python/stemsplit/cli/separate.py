@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Collection
+from pathlib import Path
 
-from stemsplit.cli import options
+import typer
+
+from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
+from stemsplit.cli.precedence import settled
+from stemsplit.separate_options import SeparateOptions
 
 
 @takes_groups
 def separate(
+    context: typer.Context,
     songs: options.Songs,
     output: options.Output,
     files: FileGroup,
@@ -32,8 +38,17 @@ def separate(
     """
     from stemsplit.cli.command import Reporting, run_command  # rich, which only this needs
 
-    settings = partial(
-        work.settings, files=files, skip_existing=skip_existing, force=force, report=report
-    )
+    def settings(folder: Path) -> SeparateOptions:
+        switches = {"skip_existing": skip_existing, "force": force, "report": report}
+
+        def build(left_out: Collection[str]) -> SeparateOptions:
+            on = {name: value and name not in left_out for name, value in switches.items()}
+            built = work.settings(folder, files.without(left_out), **on)
+            if pipes.is_pipe(output):
+                pipes.check_options(built)
+            return built
+
+        return settled(context, build)
+
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
     return run_command(songs, output, settings, reporting, nice=work.nice)

@@ -152,6 +152,7 @@ def _check_name(name: str) -> None:
     """See that a model may be called so; raises `UsageError`."""
     from stemsplit.cards import check_name
     from stemsplit.errors import ModelError, UsageError
+    from stemsplit.packaged import SEALS
 
     try:
         check_name(name)
@@ -160,6 +161,10 @@ def _check_name(name: str) -> None:
     if name.casefold() in RESERVED:
         raise UsageError(
             "a run keeps files of its own under this name", got=name, remedy="choose another --name"
+        )
+    if name.casefold() in SEALS:
+        raise UsageError(
+            "a model of the package has this name", got=name, remedy="choose another --name"
         )
 
 

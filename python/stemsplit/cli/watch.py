@@ -17,6 +17,7 @@ import typer
 from stemsplit.batch import Batch
 from stemsplit.cli import options, pipes
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
+from stemsplit.cli.precedence import settled
 from stemsplit.cli.process import FreedMemory, libraries_silenced, tune_process
 from stemsplit.errors import (
     DeviceError,
@@ -50,6 +51,7 @@ _TOLD_ONCE = {InputError.exit_code, DeviceError.exit_code}
 
 @takes_groups
 def watch(
+    context: typer.Context,
     folder: Annotated[
         Path,
         typer.Argument(readable=False, metavar="FOLDER", help="Watched with all folders in it."),
@@ -94,7 +96,15 @@ def watch(
         try:
             display.check()
             _check(folder, output, settle)
-            settings = work.settings(output, files, skip_existing=True, report=report)
+            settings = settled(
+                context,
+                lambda left_out: work.settings(
+                    output,
+                    files.without(left_out),
+                    skip_existing=True,
+                    report=report and "report" not in left_out,
+                ),
+            )
             check_template(settings)
             freed = FreedMemory()
             batch = Batch(settings, _Shown(display, freed))

@@ -1,0 +1,63 @@
+"""Options that contradict each other, from places of which one comes before the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeVar
+
+from stemsplit.cli.config_file import place_of
+from stemsplit.errors import UsageError
+
+_T = TypeVar("_T")
+_RANKS: Final = {"COMMANDLINE": 0, "ENVIRONMENT": 1, "DEFAULT_MAP": 2}
+
+
+def settled(context: Any, build: Callable[[Collection[str]], _T]) -> _T:
+    """Build something of a command's options; of two that contradict, the weaker one yields.
+
+    An option of the configuration file yields to one of the environment, and both to one of the
+    command line.
+
+    Parameters
+    ----------
+    context:
+        The command's.
+    build:
+        Takes the names of the options to leave as if nobody had set them, and raises `UsageError`
+        with the names of those that are to blame.
+
+    Raises
+    ------
+    UsageError
+        What `build` raises where nothing yields, with the place it came from.
+    """
+    left_out: set[str] = set()
+    while True:
+        try:
+            return build(left_out)
+        except UsageError as error:
+            yielding = _weaker(context, error.options) - left_out
+            if not yielding:
+                raise _placed(context, error) from error
+            left_out |= yielding
+
+
+def _weaker(context: Any, options: Collection[str]) -> set[str]:
+    """Give the options that came from a weaker place than the strongest of them."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    ranks = {name: _RANKS[source.name] for name, source in sources.items() if source is not None}
+    return {name for name, rank in ranks.items() if rank > min(ranks.values())}
+
+
+def _placed(context: Any, error: UsageError) -> UsageError:
+    """Say where an error's options came from, if not from the command line."""
+    places = dict.fromkeys(filter(None, (place_of(context, name) for name in error.options)))
+    if not places:
+        return error
+    return UsageError(
+        f"{error.what} (from {', '.join(places)})",
+        got=error.got,
+        wanted=error.wanted,
+        remedy=error.remedy,
+        options=error.options,
+    )
