@@ -16,23 +16,19 @@ from pathlib import Path
 
 import torch
 
-from stemsplit.cards import ModelCard, read_card
-from stemsplit.growth import embed
-from stemsplit.models import load_network, save_model
+from stemsplit.cards import ModelCard
+from stemsplit.growth import embed, reopened
+from stemsplit.models import save_model
 from stemsplit.provenance import joined
 from stemsplit.unet import BandUNet, UNetSize
 
 
 def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:
     """Give the average of two models and its card, without the figures of either."""
-    cpu = torch.device("cpu")
-    (first, small), (card, large) = (
-        load_network(path, cpu, trusted_sha256=read_card(path).sha256) for path in (earlier, later)
-    )
-    size = UNetSize.named(card.training["network"]["size"])
+    (first, small), (card, network) = (reopened(path, vouched=True) for path in (earlier, later))
     torch.manual_seed(0)  # of the channels that the earlier one lacks
-    network, grown = (BandUNet(len(card.sources), size) for _ in range(2))
-    embed(network, large.state_dict())
+    size = UNetSize.named(card.training["network"]["size"])
+    grown = BandUNet(len(card.sources), size)
     embed(grown, small.state_dict())
     others = grown.state_dict()
     with torch.no_grad():

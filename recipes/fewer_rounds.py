@@ -13,12 +13,10 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import torch
-
-from stemsplit.cards import ModelCard, read_card
+from stemsplit.cards import ModelCard
 from stemsplit.errors import UsageError
-from stemsplit.growth import without_first_rounds
-from stemsplit.models import load_network, save_model
+from stemsplit.growth import reopened, without_first_rounds
+from stemsplit.models import save_model
 from stemsplit.unet import BandUNet, UNetSize
 
 KINDS = ("rounds", "inner_rounds", "middle_rounds")
@@ -26,7 +24,7 @@ KINDS = ("rounds", "inner_rounds", "middle_rounds")
 
 def shortened(path: Path, which: str, rounds: int) -> tuple[BandUNet, ModelCard]:
     """Give a model with so many rounds, and its card, without the figures it had."""
-    card, given = load_network(path, torch.device("cpu"), trusted_sha256=read_card(path).sha256)
+    card, given = reopened(path, vouched=True)
     settings = card.training["network"]
     before = UNetSize.named(settings["size"])
     had = getattr(before, which)

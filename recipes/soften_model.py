@@ -15,16 +15,15 @@ from pathlib import Path
 
 import torch
 
-from stemsplit.cards import ModelCard, read_card
-from stemsplit.models import load_network, save_model
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.cards import ModelCard
+from stemsplit.growth import reopened
+from stemsplit.models import save_model
+from stemsplit.unet import BandUNet
 
 
 def softened(path: Path, power: float) -> tuple[BandUNet, ModelCard]:
     """Give a model with its masks to a power, and its card, without the figures it had."""
-    card, given = load_network(path, torch.device("cpu"), trusted_sha256=read_card(path).sha256)
-    network = BandUNet(len(card.sources), UNetSize.named(card.training["network"]["size"]))
-    network.load_state_dict(given.state_dict())
+    card, network = reopened(path, vouched=True)
     with torch.no_grad():  # masks are a softmax: what it takes is their logarithm, but for a sum
         for weights in network.end.parameters():
             weights.mul_(power)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import dsp
-from stemsplit.bands import Bands, band_features
+from stemsplit.bands import Bands, band_features, power_scale
 from stemsplit.config import SOURCES, StftSettings
 from stemsplit.device_spectra import DeviceSpectra
 from stemsplit.errors import InputError, UsageError
@@ -278,7 +278,7 @@ class BandTask:
         counts, stems = self._untaught(example)
         spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
         mixture = spec.sum(axis=0)
-        scale = np.float32(16 / settings.n_fft**2)
+        scale = power_scale(settings.n_fft)
         energy = self._bands.sums(spec, spec) * scale
         product = np.stack([self._bands.sums(stem, mixture) for stem in spec]) * scale
         total = self._bands.sums(mixture, mixture) * scale

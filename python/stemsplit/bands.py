@@ -129,11 +129,19 @@ class Bands:
         return gathered
 
 
+def power_scale(n_fft: int) -> float:
+    """Give what makes the power of a sine of full scale 1 in a spectrogram.
+
+    The periodic Hann window's gain is ``n_fft / 4`` a side.
+    """
+    return 16 / n_fft**2
+
+
 def band_features(spec: Spectrum, bands: Bands, n_fft: int, power: float) -> FloatArray:
     """Give what the network sees of a stereo spectrogram: left, right, mid and side, in bands.
 
-    A band's value is its root mean square magnitude, scaled so that a sine of full scale has 1
-    (the periodic Hann window's gain is ``n_fft / 4`` a side), then compressed.
+    A band's value is its root mean square magnitude, scaled as `power_scale` has it, then
+    compressed.
 
     Parameters
     ----------
@@ -152,6 +160,6 @@ def band_features(spec: Spectrum, bands: Bands, n_fft: int, power: float) -> Flo
         float32 (frames, 4, bands).
     """
     powers = dsp.band_powers(spec, bands.edges, threads=1)  # little beside a network's work
-    powers *= np.float32(16 / n_fft**2) / bands.widths
+    powers *= power_scale(n_fft) / bands.widths
     features: FloatArray = np.power(powers, np.float32(power / 2), out=powers)
     return features

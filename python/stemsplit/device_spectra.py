@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stemsplit.bands import Bands
+from stemsplit.bands import Bands, power_scale
 from stemsplit.config import StftSettings
-from stemsplit.estimate_error import squared_windows
+from stemsplit.estimate_error import GradientsKept, bin_weights, squared_windows
 
 
 class DeviceSpectra:
@@ -41,9 +41,7 @@ class DeviceSpectra:
         owners = np.repeat(np.arange(bands.count), np.diff(bands.edges))
         self._to_bands = torch.from_numpy(every_band[owners]).to(device)
         self._widths = torch.from_numpy(bands.widths).to(device)
-        per_bin = np.full(stft.bins, 2 / stft.n_fft, np.float32)
-        per_bin[[0, -1]] /= 2  # which have no mirror image
-        self._per_bin = torch.from_numpy(per_bin).to(device)
+        self._per_bin = torch.from_numpy(bin_weights(stft)).to(device)
         self._squares: dict[tuple[int, int], Tensor] = {}
 
     @torch.no_grad()
@@ -63,7 +61,7 @@ class DeviceSpectra:
             The features, the stems' energies, their products with the mixture, the mixture's
             energies and its spectra, shaped as `stemsplit.band_task.BandTask` has them.
         """
-        scale = 16 / self._stft.n_fft**2
+        scale = power_scale(self._stft.n_fft)
         with _exactly(self._device):
             spectra = self._spectra(stems)
             mixture = spectra.sum(1)
@@ -144,7 +142,7 @@ class DeviceSpectra:
         return self._squares[key]
 
 
-class _Energies(torch.autograd.Function):
+class _Energies(GradientsKept):
     """`DeviceSpectra.energies`: the errors give the gradients, as they are at hand."""
 
     @staticmethod
@@ -155,11 +153,6 @@ class _Energies(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(spectra.gradient(errors, mixture))
         return errors.square().sum((2, 3))
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradients,) = ctx.saved_tensors
-        return outer[0][:, :, None, None, None] * gradients, None, None, None
 
 
 @contextmanager

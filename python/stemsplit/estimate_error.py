@@ -35,8 +35,7 @@ class EstimateError:
     def __init__(self, bands: Bands, stft: StftSettings) -> None:
         self._bands, self._stft = bands, stft
         self._spread = bands.spread(stft.bins)
-        self._per_bin = np.full(stft.bins, 2 / stft.n_fft, np.float32)
-        self._per_bin[[0, -1]] /= 2  # which have no mirror image
+        self._per_bin = bin_weights(stft)
 
     def energies(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
         """Sum the squared errors of each estimate.
@@ -109,7 +108,17 @@ class EstimateError:
         return self._bands.from_bins((products[..., ::2] + products[..., 1::2]) * self._per_bin)
 
 
-class _Energies(torch.autograd.Function):
+class GradientsKept(torch.autograd.Function):
+    """Energies (batch, stems), whose gradients for the masks `forward` has saved."""
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
+        """Scale each stem's gradient by the outer one."""
+        (gradients,) = ctx.saved_tensors
+        return outer[0][:, :, None, None, None] * gradients, None, None, None
+
+
+class _Energies(GradientsKept):
     """`EstimateError.energies`; works on the CPU, whatever the masks' device."""
 
     @staticmethod
@@ -128,11 +137,12 @@ class _Energies(torch.autograd.Function):
             ctx.save_for_backward(torch.from_numpy(np.stack(gradients)).to(masks.device))
         return torch.from_numpy(np.stack(energies)).to(masks.device)
 
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
-        """Scale each stem's gradient by the outer one."""
-        (gradients,) = ctx.saved_tensors
-        return outer[0][:, :, None, None, None] * gradients, None, None, None
+
+def bin_weights(stft: StftSettings) -> FloatArray:
+    """Give what a bin's part of an inverse transform counts: float32 (bins,)."""
+    weights = np.full(stft.bins, 2 / stft.n_fft, np.float32)
+    weights[[0, -1]] /= 2  # which have no mirror image
+    return weights
 
 
 def squared_windows(stft: StftSettings, samples: int, frames: int) -> FloatArray:

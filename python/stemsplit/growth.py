@@ -1,11 +1,17 @@
-"""Networks out of one another: a larger one with a smaller one inside, or one of fewer rounds."""
+"""Compact networks out of saved ones: as they were, within larger ones, or with fewer rounds."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from stemsplit.cards import ModelCard, read_card
+from stemsplit.errors import ModelError
+from stemsplit.models import load_network
+from stemsplit.unet import BandUNet, UNetSize
 
 _AGAIN = re.compile(r"((?:inner_|middle_)?again\.)(\d+)\.weight")
 
@@ -52,6 +58,34 @@ def embed(network: nn.Module, smaller: dict[str, Tensor]) -> None:
                     f"{name} is {tuple(given.shape)} and should be at most {tuple(weights.shape)}"
                 )
             _embed(weights, given, outputs=1 if name in transposed else 0)
+
+
+def reopened(card_path: Path, *, vouched: bool = False) -> tuple[ModelCard, BandUNet]:
+    """Give a saved compact network as the module it was before, on the CPU, and its card.
+
+    Parameters
+    ----------
+    card_path:
+        Its model's card.
+    vouched:
+        Whether the caller vouches for the weights; else they have to be known.
+
+    Raises
+    ------
+    ModelError
+        See `stemsplit.models.load_network`; a card that does not tell the network's size.
+    """
+    trusted = read_card(card_path).sha256 if vouched else None
+    card, given = load_network(card_path, torch.device("cpu"), trusted_sha256=trusted)
+    try:
+        network = BandUNet(len(card.sources), UNetSize.named(card.training["network"]["size"]))
+        network.load_state_dict(given.state_dict())
+    except (LookupError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"the card of {card.name} does not tell its network's size",
+            wanted="a model that stemsplit train has made",
+        ) from error
+    return card, network
 
 
 def without_first_rounds(state: dict[str, Tensor], which: str, rounds: int) -> dict[str, Tensor]:

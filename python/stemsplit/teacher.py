@@ -15,9 +15,8 @@ from torch import Tensor
 
 from stemsplit.cards import read_card
 from stemsplit.config import SOURCES
-from stemsplit.errors import ModelError, UsageError
-from stemsplit.models import load_network
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.errors import UsageError
+from stemsplit.growth import reopened
 
 if TYPE_CHECKING:
     from stemsplit.band_task import BandSettings
@@ -37,7 +36,7 @@ class Teacher:
     Raises
     ------
     ModelError
-        See `stemsplit.models.load_network`; a card that does not tell the network's size.
+        See `stemsplit.growth.reopened`.
     UsageError
         A model of another kind, with another spectrogram or other bands, or with more levels than
         the excerpts' frames allow.
@@ -45,16 +44,7 @@ class Teacher:
 
     def __init__(self, card_path: Path, settings: BandSettings) -> None:
         _check_fits(read_card(card_path), settings)
-        self.card, given = load_network(card_path, torch.device("cpu"))
-        try:
-            size = UNetSize.named(self.card.training["network"]["size"])
-            self._network = BandUNet(len(SOURCES), size)
-            self._network.load_state_dict(given.state_dict())
-        except (LookupError, TypeError, RuntimeError) as error:
-            raise ModelError(
-                f"the card of the teacher {self.card.name} does not tell its network's size",
-                wanted="a model that stemsplit train has made",
-            ) from error
+        self.card, self._network = reopened(card_path)
         self._network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
