@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from stemsplit.cli.app import app
+from stemsplit.cli.habits import usage_word
 
 _HEAD = """\
 # The command line
@@ -26,7 +27,7 @@ def document() -> str:
     group: Any = typer.main.get_command(app)
     parts = [_HEAD, "## stemsplit\n", *_body("stemsplit [SONG... | COMMAND]", group)]
     for name, command in _commands("stemsplit", group):
-        words = [_metavar(argument) for argument in _arguments(command)]
+        words = [usage_word(argument) for argument in _arguments(command)]
         usage = " ".join([name, *words, "[OPTIONS]"])
         parts += [f"## {name}\n", *_body(usage, command)]
     return "\n".join(parts)
@@ -52,7 +53,7 @@ def _body(usage: str, command: Any) -> Iterator[str]:
     if arguments:
         yield "| argument | |\n|---|---|"
         for argument in arguments:
-            yield f"| `{_metavar(argument)}` | {_cell(argument.help)} |"
+            yield f"| `{usage_word(argument)}` | {_cell(argument.help)} |"
         yield ""
     yield "| option | | default | variable |\n|---|---|---|---|"
     for option in command.params:
@@ -63,10 +64,6 @@ def _body(usage: str, command: Any) -> Iterator[str]:
 
 def _arguments(command: Any) -> list[Any]:
     return [p for p in command.params if p.param_type_name == "argument"]
-
-
-def _metavar(argument: Any) -> str:
-    return str(argument.metavar or argument.name.upper()) + ("..." if argument.nargs < 0 else "")
 
 
 def _row(option: Any) -> str:

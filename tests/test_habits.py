@@ -89,6 +89,7 @@ def test_help_shows_no_types(answered):
         _, out, _ = answered(command, "--help")
         assert "<bool>" not in out
         assert "list[" not in out
+        assert "{" not in out.split("Usage:")[1].split("\n")[0]
 
 
 def test_help_is_folded_once(answered, monkeypatch):

@@ -64,8 +64,10 @@ class ConfigurableCommand(Command):
         """Parse; where a value does not fit, say if it came from elsewhere than the line."""
         try:
             return super().parse_args(ctx, args)
+        except UsageError as error:
+            raise placed(ctx, error) from error
         except typer.BadParameter as error:
-            place = error.param and place_of(ctx, error.param.name)
+            place = error.param and _place_of(ctx, str(error.param.name))
             if place:
                 error.message = f"{error.message.rstrip('.')} (from {place})"
             raise
@@ -104,7 +106,21 @@ def variable_name(key: str) -> str:
     return f"STEMSPLIT_{key.upper().replace('-', '_')}"
 
 
-def place_of(context: Any, name: str) -> str | None:
+def placed(context: Any, error: UsageError) -> UsageError:
+    """Give an error of a command's options that says where they came from, if not from its line."""
+    places = dict.fromkeys(filter(None, (_place_of(context, name) for name in error.options)))
+    if not places:
+        return error
+    return UsageError(
+        f"{error.what} (from {', '.join(places)})",
+        got=error.got,
+        wanted=error.wanted,
+        remedy=error.remedy,
+        options=error.options,
+    )
+
+
+def _place_of(context: Any, name: str) -> str | None:
     """Give where an option's value came from, by its parameter's name: the file or a variable.
 
     None for the command line, and for what nobody set.

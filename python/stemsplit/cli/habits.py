@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import typer
 from typer.core import TyperCommand
 
 from stemsplit.errors import UsageError
@@ -108,14 +109,28 @@ class Command(TyperCommand):
             _show_plainly(parameter)
         return parameters
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Give the words of the line of usage: recent versions of Typer would write {SONG}."""
+        arguments = (p for p in self.get_params(ctx) if p.param_type_name == "argument")
+        return ["[OPTIONS]", *map(usage_word, arguments)]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse two lists of stems, of which the first would be dropped, and parse the rest."""
+        """Refuse two lists of stems, of which the first would be dropped, and parse the rest.
+
+        Raises
+        ------
+        UsageError
+            Two lists, or a value of another type than its option's.
+        """
         lists = [arg for arg in args if arg == "--stems" or arg.startswith("--stems=")]
         if len(lists) > 1 and "--" not in args:
             raise UsageError(
                 "--stems is given twice", remedy="name all in one: --stems vocals,drums"
             )
-        rest: list[str] = super().parse_args(ctx, args)
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            raise _told(ctx, error) from error
         return rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -125,6 +140,28 @@ class Command(TyperCommand):
             if name in ctx.params and "Path" in str(hint):
                 ctx.params[name] = _expanded(ctx.params[name])
         return super().invoke(ctx)
+
+
+def usage_word(argument: Any) -> str:
+    """Give how a line of usage writes an argument."""
+    word = str(argument.metavar or argument.name.upper()) + ("..." if argument.nargs < 0 else "")
+    return word if argument.required else f"[{word}]"
+
+
+def _told(ctx: Any, error: typer.BadParameter) -> Exception:
+    """Give the error of a value as this program words it, where the parser leaves the value out."""
+    reasons = getattr(error.__cause__, "errors", None)  # of Typer from 0.29 on
+    if error.param is None or reasons is None:
+        return error
+    reason = reasons()[0]
+    wanted = str(reason["msg"]).removeprefix("Input should be ").split(", ")[0]
+    return UsageError(
+        f"bad {max(error.param.opts, key=len)}",
+        got=reason["input"],
+        wanted=wanted,
+        remedy=f"see {ctx.command_path} --help",
+        options=[str(error.param.name)],
+    )
 
 
 def _show_plainly(parameter: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
-from stemsplit.cli.config_file import place_of
+from stemsplit.cli.config_file import placed
 from stemsplit.errors import UsageError
 
 _T = TypeVar("_T")
@@ -38,7 +38,7 @@ def settled(context: Any, build: Callable[[Collection[str]], _T]) -> _T:
         except UsageError as error:
             yielding = _weaker(context, error.options) - left_out
             if not yielding:
-                raise _placed(context, error) from error
+                raise placed(context, error) from error
             left_out |= yielding
 
 
@@ -47,17 +47,3 @@ def _weaker(context: Any, options: Collection[str]) -> set[str]:
     sources = {name: context.get_parameter_source(name) for name in options}
     ranks = {name: _RANKS[source.name] for name, source in sources.items() if source is not None}
     return {name for name, rank in ranks.items() if rank > min(ranks.values())}
-
-
-def _placed(context: Any, error: UsageError) -> UsageError:
-    """Say where an error's options came from, if not from the command line."""
-    places = dict.fromkeys(filter(None, (place_of(context, name) for name in error.options)))
-    if not places:
-        return error
-    return UsageError(
-        f"{error.what} (from {', '.join(places)})",
-        got=error.got,
-        wanted=error.wanted,
-        remedy=error.remedy,
-        options=error.options,
-    )

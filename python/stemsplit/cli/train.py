@@ -43,7 +43,7 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            readable=False, metavar="[DATA]", help="Folders of tracks, beside the recipe's own."
+            readable=False, metavar="DATA", help="Folders of tracks, beside the recipe's own."
         ),
     ] = None,
     recipe: Annotated[
