@@ -124,7 +124,7 @@ def test_what_is_done_is_skipped_as_long_as_nothing_changed(batch, write_song):
     assert skipped.samples == 8820
     assert Path(skipped.outputs["bass"]).is_file()
     assert statuses(batch("song.wav")) == [DONE]
-    assert statuses(batch("song.wav", skip_existing=True, force=True)) == [DONE]
+    assert statuses(batch("song.wav", force=True)) == [DONE]
     song.touch()
     assert statuses(batch("song.wav", skip_existing=True)) == [SKIPPED]
     write_song(seconds=0.2001)

@@ -152,7 +152,9 @@ def test_a_bad_variable_is_named(command, config, monkeypatch, capfd):
     config("")
     monkeypatch.setenv("STEMSPLIT_SEGMENT", "ten")
     assert command("separate", "song", "-o", "out") == 2
-    assert " (from STEMSPLIT_SEGMENT); see " in capfd.readouterr().err
+    line = capfd.readouterr().err
+    assert "(from STEMSPLIT_SEGMENT)" in line
+    assert "; see " in line
     assert command("separate", "song", "-o", "out", "--segment", "ten") == 2
     assert "STEMSPLIT" not in capfd.readouterr().err
 
@@ -188,6 +190,7 @@ def test_the_command_reads_it(config, capfd, write_song):
         ('bit-depth = "float32"\nclip = "float"\nstems = "bass"', ("-f", "flac"), ["bass.flac"]),
         ('format = "mp3"\nstems = "bass"', ("--bit-depth", "24"), ["bass.wav"]),
         ('filename = "{stem}.aiff"\nstems = "bass"', ("-f", "flac"), ["bass.flac"]),
+        ('format = "mp3"\nbitrate = 320\nstems = "bass"', ("--clip", "float"), ["bass.wav"]),
     ],
 )
 def test_what_contradicts_the_command_line_yields(
@@ -203,13 +206,44 @@ def test_what_contradicts_the_command_line_yields(
 def test_what_contradicts_a_variable_yields_to_it(
     config, write_song, random_model, monkeypatch, capfd
 ):
-    config('stems = "vocals"\nreport = true\nskip-existing = true')
+    config('stems = "vocals"\nreport = true\nskip-existing = true\njson = true')
     monkeypatch.setenv("STEMSPLIT_TWO_STEMS", "bass")
     song, model = str(write_song(seconds=0.1)), str(random_model)
     assert run(["info", song, "--json", "-m", model]) == 0
     assert '"no_bass"' in capfd.readouterr().out
     assert run([song, "-o", "-", "--stems", "drums", "-m", model]) == 0
     assert capfd.readouterr().out.startswith("RIFF")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("", ("--bitrate", "320"), "--bitrate is for MP3: got --format wav"),
+        ("bitrate = 320", (), "--bitrate is for MP3 (from {}): got --format wav"),
+        ("", ("--filename", "{track}_{stem}"), "bad --filename: got {{track}}_{{stem}}, wanted ."),
+        ('filename = "{track}.{ext}"', (), "bad --filename (from {}): got {{track}}.{{ext}}"),
+        ('filename = "{stem}.{ext}"', ("x.wav",), "share their files' names (from {}): got --file"),
+        ("force = true\nskip-existing = true", (), "--force skips nothing (from {}): got --skip"),
+    ],
+)
+def test_what_is_wrong_beside_defaults(
+    config, write_song, random_model, tmp_path, capfd, text, line, told
+):
+    config(text)
+    song = str(write_song(seconds=0.1))
+    assert run([song, "-o", str(tmp_path / "out"), "-m", str(random_model), *line]) == 2
+    assert told.format(config_path()) in capfd.readouterr().err
+
+
+def test_what_yields_is_told(config, write_song, random_model, tmp_path, capfd):
+    config('bit-depth = "float32"\nforce = true')
+    song, out = str(write_song(seconds=0.1)), str(tmp_path / "out")
+    line = [song, "-o", out, "-m", str(random_model)]
+    assert run([*line, "-f", "flac"]) == 0
+    reason = "--format flac cannot hold floats"
+    assert f"--bit-depth of {config_path()} is left out: {reason}\n" in capfd.readouterr().err
+    assert run([*line, "-f", "flac", "--skip-existing"]) == 0
+    assert "done before, skipped" in capfd.readouterr().err
 
 
 def test_contradictions_of_one_place_are_told_with_it(config, write_song, capfd, monkeypatch):

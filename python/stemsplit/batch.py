@@ -189,7 +189,7 @@ class Batch:
 
         options = self.options
         manifest = self._store.manifest(song.track)
-        if manifest is None or not options.skip_existing or options.force:
+        if manifest is None or not options.skip_existing:
             return None
         soft = self._card.soft if options.soft is None else options.soft
         settings = song_settings(self._card, soft, options.outputs, options.shifts)

@@ -67,6 +67,7 @@ def check_template(options: SeparateOptions) -> None:
             got=f"--filename {options.outputs.filename}",
             wanted="{track} in it",
             remedy="or give each song an --output of its own",
+            options=["filename"],
         )
 
 
@@ -85,4 +86,5 @@ def _shared(got: object) -> UsageError:
         got=got,
         wanted="another --filename, in which {track} and {stem} do not meet",
         remedy="or give each song an --output of its own",
+        options=["filename"],
     )

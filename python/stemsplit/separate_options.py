@@ -43,7 +43,7 @@ class SeparateOptions:
         Leave out a song whose stems are there, made of the same file by the same model with the
         same settings.
     force:
-        Replace files that no earlier run made for the song, and skip nothing.
+        Replace files that no earlier run made for the song; with ``skip_existing`` an error.
     report:
         Write a page about each song, ``output/TRACK.html``.
 
@@ -96,6 +96,13 @@ class SeparateOptions:
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             wanted = f"1 to {MAX_THREADS}"
             raise UsageError("bad --threads", got=self.threads, wanted=wanted, options=["threads"])
+        if self.force and self.skip_existing:
+            raise UsageError(
+                "--force skips nothing",
+                got="--skip-existing",
+                remedy="leave one of them out",
+                options=["force", "skip_existing"],
+            )
         if self.report and self.outputs.format == "stem":
             raise UsageError(
                 "--report needs a file for each stem",

@@ -18,16 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.batches import Batch, batches, makers_watched
-from stemsplit.errors import InputError, OutputError, StemsplitError
+from stemsplit.checkpoints import BEST, CHECKPOINT, check_folder, fill, load
+from stemsplit.errors import StemsplitError
 from stemsplit.files import replaced
-from stemsplit.growth import embed
 from stemsplit.loop_settings import LoopSettings, check_same
-from stemsplit.models import load_network
 from stemsplit.optimizers import optimizers_for
 from stemsplit.team import Team
 
-CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
 _CLIP_NORM = 5.0
 
 
@@ -167,7 +164,7 @@ class Training:
         self._fingerprint = json.dumps(self.facts)
         first = task.at_step(task.first_network(), 0)
         if start is not None and not resume:
-            _fill(first, start)
+            fill(first, start, self.facts.get("network", {}))
         self._use(first)
         self._begin(resume)
 
@@ -196,7 +193,7 @@ class Training:
                     on_event(TrainingEvent(self.step, loss, rate, seconds, validation))
                 if due:
                     self._save_all(validation)
-        state = _load(self.folder / BEST)
+        state = load(self.folder / BEST)
         network = self.task.at_step(self.task.first_network(), state["step"] - 1)
         network.load_state_dict(state["network"])
         return network.eval()
@@ -246,7 +243,7 @@ class Training:
             for name in (CHECKPOINT, BEST):  # what a kill left as they were written
                 for left in self.folder.glob(f".{name}.*.tmp"):
                     left.unlink()
-        state = _load(self.folder / CHECKPOINT)
+        state = load(self.folder / CHECKPOINT)
         check_same(json.loads(self._fingerprint), json.loads(state["settings"]))
         self._advance(state["step"] - 1)
         self.network.load_state_dict(state["network"])
@@ -339,52 +336,3 @@ class Training:
         torch.save(state, saved)
         with replaced(self.folder / name) as temporary:
             temporary.write_bytes(saved.getbuffer())
-
-
-def check_folder(folder: Path, *, resume: bool) -> None:
-    """See that a run's folder holds a checkpoint where one is to be resumed, and else none.
-
-    Raises
-    ------
-    InputError, OutputError
-        It does not; it does.
-    """
-    there = (folder / CHECKPOINT).exists()
-    if there and not resume:
-        raise OutputError(
-            f"{folder} holds a training already",
-            remedy="pass --resume to go on with it, or choose another folder",
-        )
-    if resume and not there:
-        raise InputError(f"nothing to resume in {folder}", wanted=f"a {CHECKPOINT}")
-
-
-def _fill(network: nn.Module, start: Path) -> None:
-    """Give a network the weights of a run's folder or of a model's card."""
-    try:
-        if start.is_dir():
-            weights = _load(start / BEST)["network"]
-        else:
-            weights = load_network(start, torch.device("cpu"))[1].state_dict()
-        embed(network, weights)
-    except (OSError, RuntimeError) as error:  # RuntimeError: names or shapes that do not fit
-        raise InputError(
-            f"cannot begin from {start}",
-            got=str(error).split(". ")[0],
-            wanted="a run's folder, or the .json card of a model, of the same kind and no larger",
-        ) from error
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """Read what `Training` saved; raises `InputError` where it is damaged."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # of many kinds: no zip, a part missing, something but tensors
-        raise InputError(
-            f"cannot read {path}",
-            got=f"{type(error).__name__}: {str(error).split('. ')[0]}",
-            wanted="a file that stemsplit train wrote",
-        ) from error
-    return state

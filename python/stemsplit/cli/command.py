@@ -34,10 +34,11 @@ class Reporting:
 def run_command(
     songs: Sequence[Path],
     output: Path,
-    settings: Callable[[Path], SeparateOptions],
+    settings: Callable[[Path, Callable[[str], None]], SeparateOptions],
     reporting: Reporting,
     *,
     nice: bool = False,
+    placed: Callable[[UsageError], UsageError] = lambda error: error,
 ) -> int:
     """Separate songs and report it; give the exit code.
 
@@ -46,11 +47,13 @@ def run_command(
     songs, output:
         As given on the command line, ``-`` among them.
     settings:
-        Gives the options for an output folder; raises `UsageError`.
+        Gives the options for an output folder, and tells lines about them; raises `UsageError`.
     reporting:
         What to say.
     nice:
         Whether to give way to other programs.
+    placed:
+        Adds to an error of options where those came from.
     """
     tune_process(nice=nice)
     with ExitStack() as stack:
@@ -63,10 +66,10 @@ def run_command(
             display.check()
             if pipes.is_pipe(output):
                 pipes.check(songs, as_json=reporting.as_json)
-                options = settings(stack.enter_context(pipes.scratch_folder()))
+                options = settings(stack.enter_context(pipes.scratch_folder()), display.line)
             else:
                 _check_folder(output)
-                options = settings(output)
+                options = settings(output, display.line)
             freed = FreedMemory()
             batch = Batch(options, lambda event: _show(event, display, freed))
             report = _run(batch, songs, output, display, stack)
@@ -76,8 +79,9 @@ def run_command(
                 taken = reporting.as_json or pipes.is_pipe(output)
                 _print_profile(batch, report, to_stderr=taken)
         except StemsplitError as error:
-            display.error(str(error))
-            failure = Failure(str(error), error.exit_code)
+            shown = placed(error) if isinstance(error, UsageError) else error
+            display.error(str(shown))
+            failure = Failure(str(shown), error.exit_code)
             report = refused(failure) if report is None else report
             code = error.exit_code
         except (KeyboardInterrupt, SystemExit) as end:  # before the batch, which reports it itself

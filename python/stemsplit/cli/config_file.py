@@ -67,7 +67,7 @@ class ConfigurableCommand(Command):
         except UsageError as error:
             raise placed(ctx, error) from error
         except typer.BadParameter as error:
-            place = error.param and _place_of(ctx, str(error.param.name))
+            place = error.param and place_of(ctx, str(error.param.name))
             if place:
                 error.message = f"{error.message.rstrip('.')} (from {place})"
             raise
@@ -107,8 +107,11 @@ def variable_name(key: str) -> str:
 
 
 def placed(context: Any, error: UsageError) -> UsageError:
-    """Give an error of a command's options that says where they came from, if not from its line."""
-    places = dict.fromkeys(filter(None, (_place_of(context, name) for name in error.options)))
+    """Give an error of a command's options that says where they came from, if not from its line.
+
+    It names no options any more, so that this is said once.
+    """
+    places = dict.fromkeys(filter(None, (place_of(context, name) for name in error.options)))
     if not places:
         return error
     return UsageError(
@@ -116,11 +119,10 @@ def placed(context: Any, error: UsageError) -> UsageError:
         got=error.got,
         wanted=error.wanted,
         remedy=error.remedy,
-        options=error.options,
     )
 
 
-def _place_of(context: Any, name: str) -> str | None:
+def place_of(context: Any, name: str) -> str | None:
     """Give where an option's value came from, by its parameter's name: the file or a variable.
 
     None for the command line, and for what nobody set.

@@ -220,7 +220,7 @@ Force = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Replace files that stemsplit did not make; skip nothing.",
+        help="Replace files that stemsplit did not make.",
         rich_help_panel=_BATCH,
     ),
 ]

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
-from stemsplit.cli.config_file import placed
+from stemsplit.cli.config_file import place_of, placed
 from stemsplit.errors import UsageError
 
 _T = TypeVar("_T")
 _RANKS: Final = {"COMMANDLINE": 0, "ENVIRONMENT": 1, "DEFAULT_MAP": 2}
 
 
-def settled(context: Any, build: Callable[[Collection[str]], _T]) -> _T:
+def settled(
+    context: Any,
+    build: Callable[[Collection[str]], _T],
+    tell: Callable[[str], None] = lambda _line: None,
+) -> _T:
     """Build something of a command's options; of two that contradict, the weaker one yields.
 
     An option of the configuration file yields to one of the environment, and both to one of the
-    command line.
+    command line. So does what contradicts the default that stands in for one that has yielded.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ def settled(context: Any, build: Callable[[Collection[str]], _T]) -> _T:
     build:
         Takes the names of the options to leave as if nobody had set them, and raises `UsageError`
         with the names of those that are to blame.
+    tell:
+        Called with a line for each option that yields.
 
     Raises
     ------
@@ -36,14 +42,29 @@ def settled(context: Any, build: Callable[[Collection[str]], _T]) -> _T:
         try:
             return build(left_out)
         except UsageError as error:
-            yielding = _weaker(context, error.options) - left_out
+            yielding = weaker(context, error.options, left_out)
             if not yielding:
                 raise placed(context, error) from error
+            for name in sorted(yielding):
+                tell(f"{_spelled(name)} of {place_of(context, name)} is left out: {error.what}")
             left_out |= yielding
 
 
-def _weaker(context: Any, options: Collection[str]) -> set[str]:
-    """Give the options that came from a weaker place than the strongest of them."""
+def weaker(context: Any, options: Collection[str], left_out: Collection[str] = ()) -> set[str]:
+    """Give the options that came from a weaker place than the strongest of them.
+
+    Where one of them is left out already, those from its place, or a weaker one, are too.
+    """
     sources = {name: context.get_parameter_source(name) for name in options}
-    ranks = {name: _RANKS[source.name] for name, source in sources.items() if source is not None}
-    return {name for name, rank in ranks.items() if rank > min(ranks.values())}
+    ranks = {
+        name: _RANKS[source.name]
+        for name, source in sources.items()
+        if source is not None and source.name in _RANKS
+    }
+    bounds = [min(ranks.values(), default=0) + 1]
+    bounds += [rank for name, rank in ranks.items() if name in left_out]
+    return {name for name, rank in ranks.items() if rank >= min(bounds)} - set(left_out)
+
+
+def _spelled(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from stemsplit.cli import options, pipes
+from stemsplit.cli.config_file import placed
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
-from stemsplit.cli.precedence import settled
+from stemsplit.cli.precedence import settled, weaker
 from stemsplit.separate_options import SeparateOptions
 
 
@@ -38,7 +40,10 @@ def separate(
     """
     from stemsplit.cli.command import Reporting, run_command  # rich, which only this needs
 
-    def settings(folder: Path) -> SeparateOptions:
+    if pipes.is_pipe(output) and "as_json" in weaker(context, ["output", "as_json"]):
+        as_json = False
+
+    def settings(folder: Path, tell: Callable[[str], None]) -> SeparateOptions:
         switches = {"skip_existing": skip_existing, "force": force, "report": report}
 
         def build(left_out: Collection[str]) -> SeparateOptions:
@@ -48,7 +53,9 @@ def separate(
                 pipes.check_options(built)
             return built
 
-        return settled(context, build)
+        return settled(context, build, tell)
 
     reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
-    return run_command(songs, output, settings, reporting, nice=work.nice)
+    return run_command(
+        songs, output, settings, reporting, nice=work.nice, placed=partial(placed, context)
+    )

@@ -105,9 +105,9 @@ def train(
     OUTPUT/NAME.pt and its card OUTPUT/NAME.json, which --model takes; OUTPUT/log.csv holds every
     step's loss.
     """
+    from stemsplit.checkpoints import check_folder
     from stemsplit.models import find_card
     from stemsplit.recipe import export, settings_of, teacher_of, training_of
-    from stemsplit.training import check_folder
 
     _check_name(name)
     chosen = _chosen(recipe, changes or [], data or [])

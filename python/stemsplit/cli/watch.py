@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -30,6 +30,7 @@ from stemsplit.errors import (
 from stemsplit.events import SongEnded
 from stemsplit.files import is_folder, is_gone
 from stemsplit.report import FAILED, SKIPPED, LastingFailure
+from stemsplit.separate_options import SeparateOptions
 
 if TYPE_CHECKING:
     from stemsplit.cli.progress import Display
@@ -92,20 +93,18 @@ def watch(
     from stemsplit.batch_places import check_template
     from stemsplit.cli.progress import Display  # rich, which only this needs
 
+    def build(left_out: Collection[str]) -> SeparateOptions:
+        reports = report and "report" not in left_out
+        kept = files.without(left_out)
+        built = work.settings(output, kept, skip_existing=True, report=reports)
+        check_template(built)
+        return built
+
     with libraries_silenced(), Display(quiet=quiet, log=log) as display:
         try:
             display.check()
             _check(folder, output, settle)
-            settings = settled(
-                context,
-                lambda left_out: work.settings(
-                    output,
-                    files.without(left_out),
-                    skip_existing=True,
-                    report=report and "report" not in left_out,
-                ),
-            )
-            check_template(settings)
+            settings = settled(context, build, display.line)
             freed = FreedMemory()
             batch = Batch(settings, _Shown(display, freed))
             with _codes_kept():
