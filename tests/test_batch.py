@@ -200,6 +200,13 @@ def test_a_format_that_does_not_do_for_a_song_names_it(batch, write_song):
     )
 
 
+def test_stems_named_in_another_order_are_the_same(batch, write_song):
+    write_song("song.wav", 0.1)
+    for stems, status in ((("drums", "bass"), DONE), (("bass", "drums"), SKIPPED)):
+        done = batch("song.wav", outputs={"stems": stems}, skip_existing=True)
+        assert statuses(done) == [status]
+
+
 def test_another_bit_rate_is_done_anew_and_old_records_stay_good(batch, write_song):
     write_song("song.wav", 0.1)
     flags = {"skip_existing": True}

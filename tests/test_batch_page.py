@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from stemsplit import batch_page
 from stemsplit.cli.app import run
+from stemsplit.errors import OutputError
 
 
 @pytest.fixture
@@ -46,6 +48,23 @@ def test_a_song_done_before_keeps_its_page_and_gets_a_missing_one(separate, tmp_
     code, (song,), _ = separate("--skip-existing")
     assert (code, song["status"]) == (0, "skipped")
     assert "Spectrogram of vocals" in page.read_text(encoding="utf-8")
+
+
+def test_the_page_says_which_segment_was_used(separate, tmp_path):
+    _, (song,), _ = separate("--segment", "0.25")
+    assert song["segment_seconds"] == 0.25
+    assert "0.25 s" in (tmp_path / "out" / "song.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_fails_leaves_the_stems_in_the_report(separate, tmp_path, monkeypatch):
+    def fail(*_arguments):
+        raise OutputError("cannot write song.html", got="no space")
+
+    monkeypatch.setattr(batch_page, "write_page", fail)
+    code, (song,), err = separate()
+    assert (code, song["status"]) == (73, "failed")
+    assert "cannot write song.html" in err
+    assert song["outputs"]["bass"] == str(tmp_path / "out" / "song" / "bass.wav")
 
 
 def test_the_user_s_own_page_is_not_replaced(separate, tmp_path):

@@ -37,6 +37,8 @@ def answered(tmp_path, monkeypatch, capfd):
         (("song.wav", "-o", "out", "-b", "320"), "no such option: -b; use -f mp3 --bitrate KBPS"),
         (("song.wav", "-o", "out", "--wiener", "1"), "leave it out: these models' stems lose"),
         (("song.wav", "-o", "out", "--capture", "log"), "write it first: stemsplit --capture"),
+        (("song.wav", "out"), "name a folder, such as -o out/"),
+        (("-i", "song.wav", "-o", "out"), "leave it out: songs need no option"),
         (("--list-models",), "run stemsplit models"),
         (("seperate", "song.wav", "-o", "out"), "did you mean stemsplit separate?"),
         (("song.wav", "-o", "out", "--log", "-"), "choose another --log"),

@@ -175,6 +175,14 @@ def test_songs_of_one_folder_differ_by_their_endings(tree):
     assert names("a/song.flac") == ["song (flac)"]
 
 
+def test_songs_of_two_folders_differ_by_these(tree):
+    """Though one of them holds other formats of its own."""
+    tree("a/song.wav", "b/song.wav", "b/song.flac")
+    assert names("a/song.wav", "b/song.wav", "b/song.flac") == ["song", "song (b)", "song.flac (b)"]
+    done("song", "a/song.wav")
+    assert names("b/song.flac") == ["song (b)"]
+
+
 def test_a_folders_tree_is_kept(tree):
     tree("album/CD1/song.wav", "album/CD2/song.wav", "other/CD1/song.wav")
     assert names("album") == ["CD1/song", "CD2/song"]

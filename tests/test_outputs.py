@@ -127,6 +127,22 @@ def test_stems_the_model_does_not_have(options):
         OutputOptions(**options).names(SOURCES)
 
 
+def test_who_wants_the_instrumental_is_told_how():
+    with pytest.raises(UsageError, match="is the second file of --two-stems vocals"):
+        OutputOptions(two_stems="Instrumental").names(SOURCES)
+
+
+@pytest.mark.parametrize(("rate", "fits"), [(65_535, True), (96_000, True), (96_001, False)])
+def test_flac_knows_tens_of_hertz(rate, fits):
+    """Above what 16 bits hold, as libFLAC has it; found out before the work."""
+    source = Form("wav", "PCM_16", rate, 2)
+    if fits:
+        assert OutputOptions(format="flac").form(source).sample_rate == rate
+        return
+    with pytest.raises(AudioError, match="96001 Hz, wanted tens of Hz above 65535 Hz; choose"):
+        OutputOptions(format="flac").form(source)
+
+
 def test_a_stem_file_needs_the_four_stems():
     with pytest.raises(UsageError, match="needs a model of four stems"):
         OutputOptions(format="stem").names(("vocals", "other"))

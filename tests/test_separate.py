@@ -194,6 +194,8 @@ def test_bad_audio_is_refused(separator: Separator, audio: np.ndarray, got: str)
 
 
 def test_bad_blocks_are_refused(separator: Separator) -> None:
+    with pytest.raises(AudioError, match=r"too many channels.*give audio\.T"):
+        separator.separate(np.zeros((44_100, 2), np.float32), 44_100)
     with pytest.raises(AudioError, match="no audio"):
         list(separator.separate_blocks(iter([]), 44100, 2))
     blocks = [np.zeros((2, 500), np.float32), np.full((2, 500), np.nan, np.float32)]

@@ -16,7 +16,7 @@ from mutagen.flac import Picture
 from mutagen.id3 import COMM
 
 from stemsplit.outputs import EXTENSIONS
-from stemsplit.tags import FIELDS, Tags, copy_tags, read_tags
+from stemsplit.tags import FIELDS, MOST_COVER_BYTES, Tags, copy_tags, read_tags
 
 COVER = ("image/png", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10)
 TAGS = Tags(
@@ -85,6 +85,40 @@ def test_a_song_with_other_tags_gets_its_name_for_a_title(tmp_path):
     path = empty(tmp_path / "a.flac")
     copy_tags(Tags({"artist": ["Ada"]}), {"drums": path}, track="song")
     assert read_tags(path).fields == {"artist": ["Ada"], "title": ["song (drums)"]}
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "aiff", "flac", "ogg"])
+def test_a_text_that_a_format_cannot_hold_loses_no_stem(tmp_path, kind):
+    path = empty(tmp_path / f"a.{kind}")
+    before = soundfile.read(path)[0]
+    copy_tags(Tags({"artist": ["\ud800"]}), {"drums": path}, track="song")
+    np.testing.assert_array_equal(soundfile.read(path)[0], before)
+
+
+def test_a_cover_of_no_known_kind_leaves_the_rest(tmp_path):
+    song, path = empty(tmp_path / "song.flac"), empty(tmp_path / "a.wav")
+    copy_tags(Tags({"artist": ["Ada"]}, ("image/\u2026", b"1")), {"x": song}, track="song")
+    copy_tags(read_tags(song), {"drums": path}, track="song")
+    assert read_tags(path) == Tags({"artist": ["Ada"], "title": ["song (x) (drums)"]})
+
+
+def test_the_largest_cover_leaves_room_for_what_is_said_of_it(tmp_path):
+    path = empty(tmp_path / "a.flac")
+    cover = ("image/jpeg", bytes(MOST_COVER_BYTES))
+    copy_tags(Tags({"artist": ["Ada"]}, cover), {"drums": path}, track="song")
+    assert read_tags(path).cover == cover
+
+
+@pytest.mark.parametrize(
+    ("date", "kept"),
+    [("2020-02", True), ("1999-12-31T23:59:59", True), ("01.02.2020", False), ("soon", False)],
+)
+@pytest.mark.parametrize("kind", ["wav", "mp3", "aiff"])
+def test_dates_are_kept_or_left_out_but_not_changed(tmp_path, kind, date, kept):
+    path = empty(tmp_path / f"a.{kind}")
+    copy_tags(Tags({"artist": ["Ada"], "date": [date]}), {"drums": path}, track="song")
+    got = read_tags(path).fields.get("date")
+    assert got == ([date.replace("T", " ")] if kept else None)
 
 
 def test_a_file_of_several_stems_keeps_the_songs_title(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from mutagen.id3 import APIC, ID3
 
 from stemsplit.audio import AudioReader
 from stemsplit.batch import Batch, SeparateOptions
@@ -17,6 +18,7 @@ from stemsplit.decode import DecodeError
 from stemsplit.errors import AudioError
 from stemsplit.events import Warned
 from stemsplit.inputs import Song
+from stemsplit.mpeg import mpeg_length
 from stemsplit.whole import missing_part
 
 RATE = 44_100
@@ -110,6 +112,67 @@ def test_streams_one_after_another_are_read_whole_or_not_at_all(
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError, match=r"several streams one after another.*convert it first"):
         AudioReader(joined)
+
+
+def without_header(path: Path) -> Path:
+    """Take the frame away that says how many there are, as old encoders wrote none."""
+    data = path.read_bytes()
+    path.write_bytes(data[data.index(data[:2], 10) :])
+    return path
+
+
+def test_an_mp3_is_as_long_as_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no header counts them libsndfile guesses from the first ones, which here are larger."""
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, RATE // 4)
+    samples = np.concatenate((noise, 0.3 * np.sin(np.arange(SAMPLES) / 30)))
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, samples, RATE, bitrate_mode="VARIABLE", compression_level=0.3)
+    whole = path.read_bytes()
+    assert soundfile.info(without_header(path)).frames < SAMPLES // 2
+    with AudioReader(path) as reader:
+        got = sum(block.shape[1] for block in reader.blocks(1 << 14))
+        assert reader.shortfall(got) is None
+    # With what the encoder puts before and after, which only the header would tell.
+    assert len(samples) < got < len(samples) + 3 * 1152
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(whole + path.read_bytes())
+    with AudioReader(joined) as reader:
+        assert sum(block.shape[1] for block in reader.blocks(1 << 14)) > 2 * len(samples)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioError, match=r"more than libsndfile expects of it.*convert it first"):
+        AudioReader(path)
+    with pytest.raises(AudioError, match="more than its header counts"):
+        AudioReader(joined)
+
+
+def test_an_mp3_that_says_nothing_lacks_nothing(tmp_path: Path) -> None:
+    """However much of the file a cover is."""
+    path = tmp_path / "a.mp3"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((SAMPLES, 2))
+    soundfile.write(path, noise, RATE, bitrate_mode="CONSTANT", compression_level=0.5)
+    tags = ID3()
+    tags.add(APIC(mime="image/png", data=bytes(1 << 20)))
+    tags.save(without_header(path))
+    assert soundfile.info(path).frames > 2 * SAMPLES
+    with AudioReader(path) as reader:
+        assert SAMPLES < (reader.frames or 0) < SAMPLES + 3 * 1152
+    assert shortfall(path) is None
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_frames_of_every_kind_are_counted(
+    tmp_path: Path, rate: int, channels: int, mode: str
+) -> None:
+    path = tmp_path / "a.mp3"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((rate, channels))
+    soundfile.write(path, noise, rate, bitrate_mode=mode, compression_level=0.4)
+    length = mpeg_length(path)
+    assert length is not None
+    assert length.stated
+    assert rate < length.samples <= rate + 3 * 1152
+    assert shortfall(path) is None
 
 
 def test_damaged_containers_promise_nothing(tmp_path: Path) -> None:

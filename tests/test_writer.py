@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 
 import mutagen.mp3
@@ -11,7 +13,7 @@ import pytest
 import soundfile
 
 from stemsplit import encode
-from stemsplit.errors import NoSpaceError, OutputError
+from stemsplit.errors import AudioError, NoSpaceError, OutputError
 from stemsplit.outputs import BITRATES, BITRATES_FROM, Form
 from stemsplit.writer import SongWriter, needed_bytes
 
@@ -42,6 +44,33 @@ def test_aiff_says_where_it_ends(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="AIFF ends at 4 GiB, choose --format wav"):
         write(tmp_path / "a", noise(2, 2, 5000), Form("aiff", "PCM_16", 48_000, 2))
     write(tmp_path / "b", noise(2, 2, 5000), Form("wav", "PCM_16", 48_000, 2))
+    encode.check_length(Form("aiff", "PCM_16", 48_000, 2), 2500, "song")
+    with pytest.raises(AudioError, match=r"aiff cannot hold the length of song.*--format wav"):
+        encode.check_length(Form("aiff", "PCM_16", 48_000, 2), 2501, "song")
+
+
+def test_vorbis_takes_blocks_of_any_length(tmp_path):
+    """In a thread with as little stack as macOS gives; the encoder keeps all of a write on it."""
+    script = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from stemsplit.encode import SndfileEncoder
+from stemsplit.outputs import Form
+
+def encode():
+    encoder = SndfileEncoder(Path(sys.argv[1]), Form("ogg", "VORBIS", 44_100, 2))
+    encoder.write(np.zeros((2, 1 << 20), np.float32))
+    encoder.close()
+
+threading.stack_size(512 * 1024)
+thread = threading.Thread(target=encode)
+thread.start()
+thread.join()
+"""
+    path = tmp_path / "a.ogg"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert soundfile.info(path).frames == 1 << 20
 
 
 @pytest.mark.parametrize(

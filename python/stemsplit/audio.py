@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit import decode_av
-from stemsplit.decode import DecodeError, Decoder, SndfileDecoder
+from stemsplit.decode import LONGEST_PADDING, DecodeError, Decoder, SndfileDecoder
 from stemsplit.errors import AudioError, InputError, MissingExtraError, installing
 from stemsplit.outputs import Form
 from stemsplit.whole import missing_part
@@ -34,7 +34,6 @@ AUDIO_SUFFIXES = SNDFILE_SUFFIXES | decode_av.SUFFIXES
 
 _FORMATS = "a file libsndfile or FFmpeg reads: WAV, FLAC, OGG, MP3, AIFF, M4A, MP4 and others"
 _HEAD_SAMPLES = 4096
-_PADDING_SAMPLES = 8192  # at most, of any codec, which some headers count and some do not
 # Fewer bytes a sample than any codec needs, even for silence.
 _LEAST_BYTES_PER_SAMPLE = 1e-3
 
@@ -124,7 +123,7 @@ class AudioReader:
             Per channel, that it has given to its end.
         """
         stated = self.frames if self._decoder.exact else None
-        if self._missing is None and stated and samples < stated - _PADDING_SAMPLES:
+        if self._missing is None and stated and samples < stated - LONGEST_PADDING:
             return f"got {samples} samples, wanted {stated} as its header says"
         return self._missing
 
@@ -212,7 +211,9 @@ def _check_readable(path: Path) -> int:
             size = os.fstat(file.fileno()).st_size
             empty = not file.read(1)
     except FileNotFoundError as error:
-        raise InputError(f"no such file: {path}", remedy="check the name and the folder") from error
+        is_address = path.parts[:1] in (("http:",), ("https:",))
+        remedy = "download it first" if is_address else "check the name and the folder"
+        raise InputError(f"no such file: {path}", remedy=remedy) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         loop = isinstance(error, OSError) and error.errno == errno.ELOOP
         remedy = "see where the link leads" if loop else "check its permissions"

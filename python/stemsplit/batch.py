@@ -324,7 +324,11 @@ class Batch:
             clipped=result.clipped,
             timings=dict(result.timings),
         )
-        return self._with_page(song, report)
+        try:
+            return self._with_page(song, report)
+        except StemsplitError as error:
+            failure = _failed(song, error).error
+            return dataclasses.replace(report, status=FAILED, error=failure)
 
     def _check_page(self, song: Song) -> None:
         """See, before the work, that nothing of the user's is in the page's place."""

@@ -83,13 +83,13 @@ def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> 
         "masks": "soft" if soft else "hard",
         "format": options.outputs.format,
         "bit depth": options.outputs.bit_depth,
-        "segment": f"{options.segment_seconds:g} s",
         "stems' level": f"{report.gain_db:+.2f} dB",
     }
     if options.shifts > 1:
         settings["shifts"] = options.shifts
     if report.device is not None:  # else the stems were there before
         settings |= {"device": report.device, "precision": report.precision}
+        settings["segment"] = f"{report.segment_seconds:.3g} s"
     for stem, count in report.clipped.items():
         settings[f"clipped in {stem}"] = f"{count} samples"
     return settings

@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from stemsplit.mpeg import mpeg_length
+
 Frames = npt.NDArray[np.float32]
+
+LONGEST_PADDING = 8192
+"""Samples, of any codec: what some headers count and some do not."""
 
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile claims 2**63 - 1 samples when a stream states no length
 
@@ -63,7 +68,25 @@ class SndfileDecoder:
         claimed = int(self._file.frames)
         self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
         # Of others libsndfile gives what the file has room for.
-        self.exact = self.frames is not None and self.format in ("FLAC", "MP3")
+        self.exact = self.frames is not None and self.format == "FLAC"
+        if self.format == "MP3":
+            self._count_frames(path, claimed)
+
+    def _count_frames(self, path: Path, claimed: int) -> None:
+        """See that libsndfile reads an MP3 to its end, and how long it is."""
+        try:
+            length = mpeg_length(path)
+        except (OSError, ValueError):  # reading it will tell
+            return
+        if length is None:
+            return
+        if length.samples > claimed + LONGEST_PADDING:
+            self.close()
+            told = "its header counts" if length.stated else "libsndfile expects of it"
+            raise DecodeError(f"an MP3 of {length.samples} samples, more than {told}")
+        self.exact = length.stated
+        if not length.stated:
+            self.frames = length.samples
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels)."""

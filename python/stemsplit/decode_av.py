@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stemsplit.decode import DecodeError, Frames
+from stemsplit.decode import LONGEST_PADDING, DecodeError, Frames
 from stemsplit.errors import MissingExtraError, installing
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,latm,loas,matroska,mov,mp3,"
     "mpc,mpc8,mpeg,mpegts,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wv"
 )
-# The longest frame of a codec here, by which a stream may outlast what its container says.
-_LONGEST_PADDING = 8192
 
 
 class AvDecoder:
@@ -101,8 +100,9 @@ class AvDecoder:
         self.frames = None
         if length is not None and base is not None and length > 0:
             self.frames = round(length * base * self.sample_rate)
-        # Matroska and the like count in milliseconds: no length to cut to.
-        self.exact = self.frames is not None and self.format == "MOV"
+        # Matroska and the like, and some MOVs, count in milliseconds: no length to cut to.
+        fine = base is not None and base <= Fraction(1, self.sample_rate)
+        self.exact = self.frames is not None and self.format == "MOV" and fine
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels), fewer only at the end; raises `DecodeError`."""
@@ -131,7 +131,7 @@ class AvDecoder:
         for block in self._converted():
             held.append(block)
             waiting += block.shape[1]
-            while held and waiting - held[0].shape[1] >= _LONGEST_PADDING:
+            while held and waiting - held[0].shape[1] >= LONGEST_PADDING:
                 given += held[0].shape[1]
                 waiting -= held[0].shape[1]
                 yield held.pop(0)
@@ -140,7 +140,7 @@ class AvDecoder:
             if self.exact and self.frames is not None:
                 # A length stated far too short would lose audio: then nothing is cut.
                 padding = given + rest.shape[1] - self.frames
-                if 0 < padding <= _LONGEST_PADDING:
+                if 0 < padding <= LONGEST_PADDING:
                     rest = rest[:, : max(0, rest.shape[1] - padding)]
             yield rest
 

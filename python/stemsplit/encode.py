@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final, Protocol
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from stemsplit.errors import AudioError
 from stemsplit.outputs import Form
 from stemsplit.wav import SAMPLE_BYTES, encode, is_integer, quantise, wav_header
 
@@ -26,7 +28,10 @@ _QUALITY: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
         "ogg": {"compression_level": 0.2},
     }
 )
-_LIMIT: Final = MappingProxyType({"aiff": 1 << 32})
+# libvorbis keeps all of a write on the stack, of which a thread may have 512 KiB.
+_WRITTEN_AT_A_TIME: Final = MappingProxyType({"ogg": 4096})
+# Bytes of samples; what is beside them in the file takes less than the rest of 4 GiB.
+_LIMIT: Final = MappingProxyType({"aiff": (1 << 32) - 4096})
 _SUBTYPE_BYTES: Final = MappingProxyType(
     {**SAMPLE_BYTES, "VORBIS": 1, "MPEG_LAYER_III": 1, "AAC": 1}
 )
@@ -53,6 +58,24 @@ def open_encoder(path: Path, form: Form) -> Encoder:
 def estimated_bytes(form: Form, frames: int) -> int:
     """Estimate the size of a file; lossy formats are taken for a byte a sample, FLAC for PCM."""
     return frames * form.channels * _SUBTYPE_BYTES[form.subtype]
+
+
+def check_length(form: Form, frames: int, song: object) -> None:
+    """See, before the work, that a format can hold so many samples of a song.
+
+    Raises
+    ------
+    AudioError
+        It cannot.
+    """
+    size, most = estimated_bytes(form, frames), _LIMIT.get(form.format)
+    if most is not None and size > most:
+        raise AudioError(
+            f"{form.format} cannot hold the length of {song}",
+            got=f"{size / 1e9:.1f} GB a stem",
+            wanted=f"at most {most / 1e9:.1f} GB",
+            remedy="choose --format wav",
+        )
 
 
 class WavEncoder:
@@ -130,7 +153,9 @@ class SndfileEncoder:
         self._bytes += estimated_bytes(self._form, len(samples))
         if self._bytes > _LIMIT.get(self._form.format, self._bytes):
             raise OSError("AIFF ends at 4 GiB, choose --format wav")
-        self._checked(lambda: self._sound.write(samples))
+        step = _WRITTEN_AT_A_TIME.get(self._form.format, len(samples) or 1)
+        for start in range(0, len(samples), step):
+            self._checked(partial(self._sound.write, samples[start : start + step]))
 
     def close(self) -> None:
         """Complete the file and sync."""

@@ -280,7 +280,7 @@ class Predictor:
                 got=f"no room for {self._seconds(frames):.2f} s of song",
                 remedy="end what else uses the device, or pass --device cpu",
             )
-        self._frames = fewer
+        self._frames = min(self._frames, fewer)  # another song may have halved it further
 
     def _say_halved(self) -> None:
         self._warn(

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -77,19 +77,18 @@ def name_songs(songs: Sequence[Song], store: OutputStore) -> list[Song]:
 
     A song keeps the name under which it was done before, from the same place or another where it
     is no longer. Where two songs of one name meet, the later gets its folder's name in brackets
-    (its file's ending, where its folder holds the song in other formats too), or both, or a few
-    digits that its path gives.
+    (its file's ending, where they are of one folder), or both, or a few digits that its path gives.
     """
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     named = []
     for song in songs:
         name = _own_name(song, store, taken) or _free_name(song, store, taken)
-        taken.add(folded(name))
+        taken[folded(name)] = absolute(song.path)
         named.append(replace(song, track=name))
     return named
 
 
-def _own_name(song: Song, store: OutputStore, taken: set[str]) -> str | None:
+def _own_name(song: Song, store: OutputStore, taken: Mapping[str, str]) -> str | None:
     """Give the name under which a song was done before from the same place."""
     if song.shown == STDIN:  # which has none, and would be read for its digits
         return None
@@ -101,13 +100,20 @@ def _own_name(song: Song, store: OutputStore, taken: set[str]) -> str | None:
     return None
 
 
-def _free_name(song: Song, store: OutputStore, taken: set[str]) -> str:
+def _free_name(song: Song, store: OutputStore, taken: Mapping[str, str]) -> str:
     """Give the first name that no other song has, or has had before it was moved here."""
-    for candidate in _candidates(song):
+    for candidate in _candidates(song, beside=_meets_one_beside(song, store, taken)):
         done = store.manifest(candidate)
         if folded(candidate) not in taken and (done is None or _was_moved(done, song)):
             return candidate
     raise AssertionError("a hash has as many digits as songs can need")
+
+
+def _meets_one_beside(song: Song, store: OutputStore, taken: Mapping[str, str]) -> bool:
+    """Tell whether the song that has this one's name lies in the same folder."""
+    done = store.manifest(song.track)
+    other = taken.get(folded(song.track)) or (done.input.path if done else None)
+    return other is not None and Path(other).parent == Path(absolute(song.path)).parent
 
 
 def _was_moved(done: Manifest, song: Song) -> bool:
@@ -158,25 +164,25 @@ def spool(stream: IO[bytes], folder: Path) -> Song:
     return Song(path, "stdin", STDIN)
 
 
-def _candidates(song: Song) -> Iterator[str]:
+def _candidates(song: Song, *, beside: bool = True) -> Iterator[str]:
     yield song.track
     if song.shown == STDIN:
         digits = fingerprint(song.path).sha256
     else:
-        yield from _longer_names(song)
+        yield from _longer_names(song, beside=beside)
         digits = hashlib.sha256(os.fsencode(absolute(song.path))).hexdigest()
     track = PurePosixPath(song.track)
     for length in range(8, len(digits)):
         yield str(track.with_name(f"{track.name} ({digits[:length]})"))
 
 
-def _longer_names(song: Song) -> Iterator[str]:
+def _longer_names(song: Song, *, beside: bool) -> Iterator[str]:
     path = Path(absolute(song.path))
     track = PurePosixPath(song.track)
     folder = str(track.with_name(f"{track.name} ({path.parent.name})"))
     ending = str(track.with_name(f"{track.name} ({path.suffix.lower().removeprefix('.')})"))
     others = (path.with_suffix(suffix) for suffix in AUDIO_SUFFIXES if suffix != path.suffix)
-    if path.suffix and any(map(os.path.lexists, others)):
+    if beside and path.suffix and any(map(os.path.lexists, others)):
         yield ending
     yield folder
     yield str(track.with_name(f"{path.name} ({path.parent.name})"))

@@ -46,15 +46,13 @@ def examine(card_path: Path, name: str | None = None) -> Candidate:
     card, weights = read_model(card_path)
     if name is not None:
         card = dataclasses.replace(card, name=check_name(name))
+    remedy = "choose another with --name"
     taken = card.name in packaged_models()
     if not taken and card.name in own_models():
         taken = read_card(_card_path(card.name)).sha256 != card.sha256
+        remedy += f", or remove it: stemsplit models remove {card.name}"
     if taken:
-        raise UsageError(
-            "a model of this name is there already",
-            got=card.name,
-            remedy="choose another with --name, or remove it: stemsplit models remove NAME",
-        )
+        raise UsageError("a model of this name is there already", got=card.name, remedy=remedy)
     return Candidate(card, weights, card_path)
 
 

@@ -116,7 +116,7 @@ class Manifest:
 
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Tell whether it was made with these settings."""
-        return bool(json.loads(json.dumps(settings)) == self.settings)
+        return bool(_canonical(settings) == _canonical(self.settings))
 
     def is_done(self, settings: Mapping[str, Any], path: Path, root: Path) -> bool:
         """Tell whether all that these settings would make of a file lies below a folder already."""
@@ -136,6 +136,12 @@ def song_settings(
     if options.bitrate is None:
         del settings["bitrate"]
     return settings if shifts == 1 else {**settings, "shifts": shifts}
+
+
+def _canonical(settings: Mapping[str, Any]) -> Any:
+    """Give settings as JSON holds them; stems are the same ones in any order."""
+    chosen = settings.get("stems")
+    return json.loads(json.dumps({**settings, "stems": sorted(chosen) if chosen else None}))
 
 
 def read_manifest(path: Path) -> Manifest | None:

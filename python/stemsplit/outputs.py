@@ -52,7 +52,10 @@ _MP3_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 4800
 _AAC_RATES: Final = (*_MP3_RATES[:-1], 48000, 64000, 88200, 96000)
 _RATES: Final[Mapping[str, Sequence[int]]] = {"mp3": _MP3_RATES, "stem": _AAC_RATES}
 _MOST_RATE: Final = {"ogg": 200_000, "flac": 655_350}
+_FLAC_FINE: Final = 65_535  # Hz, up to which FLAC knows every rate
 _MOST_CHANNELS: Final = {"flac": 8, "mp3": 2, "stem": 2, "ogg": 255, "aiff": 1024}
+_BACKINGS: Final = ("instrumental", "accompaniment", "backing", "karaoke", "no_vocals")
+_WITHOUT_VOCALS: Final = "the song without its vocals is the second file of --two-stems vocals"
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
 _KEPT: Final = {
@@ -166,7 +169,10 @@ class OutputOptions:
         for stem in self.stems or (self.two_stems,):
             if stem is not None and stem not in sources:
                 raise UsageError(
-                    "no such stem", got=stem, wanted=f"one the model has: {', '.join(sources)}"
+                    "no such stem",
+                    got=stem,
+                    wanted=f"one the model has: {', '.join(sources)}",
+                    remedy=_WITHOUT_VOCALS if stem.lower() in _BACKINGS else None,
                 )
         if self.format == "stem":
             if set(sources) != set(NI_STEMS):
@@ -246,6 +252,13 @@ class OutputOptions:
                 got=f"{self.bitrate} kbit/s at {source.sample_rate} Hz",
                 wanted=f"{BITRATES_FROM} Hz or more",
                 remedy="leave --bitrate out",
+            )
+        if self.format == "flac" and source.sample_rate > _FLAC_FINE and source.sample_rate % 10:
+            raise AudioError(
+                f"flac cannot hold the sample rate of {song}",
+                got=f"{source.sample_rate} Hz",
+                wanted=f"tens of Hz above {_FLAC_FINE} Hz",
+                remedy="choose --format wav",
             )
         if source.channels > _MOST_CHANNELS.get(self.format, source.channels):
             raise AudioError(

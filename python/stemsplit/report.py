@@ -44,11 +44,11 @@ class SongReport:
     status:
         ``done``, ``skipped`` (it was done before) or ``failed``.
     folder:
-        The folder its files are in, absolute; None when it failed.
+        The folder its files are in, absolute; None where there are none.
     outputs:
-        The absolute path of each stem.
+        The absolute path of each stem; none when it failed, unless only its page did.
     sample_rate, channels, samples:
-        Of the song: Hz, and samples per channel; None when it failed.
+        Of the song: Hz, and samples per channel; None where it has no stems.
     device, precision:
         Where the network ran, and in which arithmetic; None unless it is done.
     segment_seconds:

@@ -24,6 +24,7 @@ from stemsplit.shifts import delays, mean_of_shifts
 Audio = npt.NDArray[np.float32]
 
 _BLOCK_SAMPLES = 1 << 17
+_MOST_CHANNELS = 1024  # as libsndfile has it
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,13 @@ def _checked(audio: Audio) -> Audio:
             "bad audio array",
             got=f"{audio.dtype} of shape {audio.shape}",
             wanted="floats of shape (channels, samples)",
+        )
+    if len(audio) > _MOST_CHANNELS:
+        raise AudioError(
+            "too many channels",
+            got=f"shape {audio.shape}",
+            wanted=f"(channels, samples), at most {_MOST_CHANNELS} channels",
+            remedy="give audio.T, if its rows are samples, as soundfile reads them",
         )
     if not audio.size:
         raise AudioError("no audio", got=f"shape {audio.shape}", wanted="at least one sample")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from stemsplit.audio import AudioReader
 from stemsplit.config import SEGMENT_SECONDS
+from stemsplit.encode import check_length
 from stemsplit.errors import InputError, TakenError, UsageError
 from stemsplit.inputs import folder_name, song_name
 from stemsplit.manifest import Fingerprint, Manifest, fingerprint, song_settings
@@ -42,7 +43,7 @@ class FileResult:
     stems:
         The path of each stem; one and the same for all streams of a ``.stem.mp4``.
     folder:
-        The output folder.
+        The output folder; by a template, stems may lie in folders below it.
     sample_rate, channels, samples:
         Of the song and of every stem.
     device, precision:
@@ -126,8 +127,9 @@ def separate_file(
         A stem the model does not have, files that would replace the song or each other, or a
         limit that no segment keeps.
     """
+    source = Path(source)
     options = options or OutputOptions()
-    store = store or OutputStore(output)
+    store = store or OutputStore(Path(output))
     track = song_name(source) if track is None else track
     watch = Stopwatch()
     state = _state(source)
@@ -151,7 +153,9 @@ def separate_file(
             gains = _gains(source, separator)
         with (
             store.begin(track) as work,
-            SongWriter(work.folder, plan.names, plan.form, options.clip) as writer,
+            SongWriter(
+                work.folder, plan.names, plan.form, options.clip, separator.threads
+            ) as writer,
         ):
             # Now that no other run can put its stems there; one may have until now.
             previous = _made_before(store, track, source)
@@ -233,6 +237,7 @@ class _Plan:
         if options.format == "stem":
             check_available()
         self.form = options.form(reader.form, reader.path)
+        check_length(self.form, reader.likely_frames, reader.path)
         self.names = options.names(card.sources)
         self.track = track
         self.title = PurePosixPath(track).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from mutagen.wave import WAVE
 
 from stemsplit.errors import output_error
 
-MOST_COVER_BYTES: Final = 1 << 24
-"""A cover larger than 16 MiB is left out, the most FLAC holds."""
+MOST_COVER_BYTES: Final = (1 << 24) - 1024
+"""A larger cover is left out: FLAC holds 16 MiB, with what it says of the picture."""
 
 
 class _Keys(NamedTuple):
@@ -64,6 +65,7 @@ _APE: Final = {  # the fields that APE calls otherwise than Vorbis comments do
 _PAIRS: Final = ("tracknumber", "discnumber")  # a number, or a number and how many there are
 _COVER_FRONT: Final = 3
 _MP4_NUMBERS: Final = 1 << 15  # what its fields of 16 bits hold
+_ID3_DATE: Final = re.compile(r"\d{4}(-\d\d){0,2}([ T]\d\d(:\d\d){0,2})?")
 _SIGNATURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _MP4_IMAGES: Final = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
 
@@ -119,6 +121,8 @@ def copy_tags(tags: Tags, files: Mapping[str, Path], *, track: str) -> None:
             if error.args and isinstance(error.args[0], OSError):
                 raise output_error(path, error.args[0]) from error
             # RF64, which mutagen does not know: such a file has no tags
+        except ValueError:  # a text that the format cannot hold: no reason to lose the stems
+            pass
         except OSError as error:
             raise output_error(path, error) from error
         if together:
@@ -217,8 +221,8 @@ def _ape_covers(lowered: Mapping[str, Any]) -> list[tuple[str, bytes]]:
 
 
 def _cover(covers: list[tuple[str, bytes]]) -> tuple[str, bytes] | None:
-    fitting = (cover for cover in covers if cover[0] and 0 < len(cover[1]) <= MOST_COVER_BYTES)
-    return next(fitting, None)
+    known = (cover for cover in covers if cover[0] and cover[0].isascii())
+    return next((cover for cover in known if 0 < len(cover[1]) <= MOST_COVER_BYTES), None)
 
 
 def _libsndfile_tags(path: Path) -> Tags:
@@ -255,6 +259,10 @@ def _write(path: Path, tags: Tags) -> None:
 def _to_id3(target: Any, tags: Tags) -> None:
     for name, values in tags.fields.items():
         key = _KEYS[name].id3
+        if key == "TDRC":  # which mutagen makes a date of, whatever it is
+            values = [value for value in values if _ID3_DATE.fullmatch(value)]
+            if not values:
+                continue
         if key == "COMM":
             target.add(COMM(encoding=3, lang="XXX", desc="", text=values))
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit.dsp_arguments import cpus
 from stemsplit.encode import Encoder, WavEncoder, estimated_bytes, open_encoder
 from stemsplit.errors import output_error
 from stemsplit.outputs import EXTENSIONS, Form
@@ -64,6 +64,8 @@ class SongWriter:
         How to store them.
     clip:
         A policy of `stemsplit.outputs.CLIP_POLICIES`.
+    threads:
+        Files encoded at a time; one for each CPU by default.
 
     Raises
     ------
@@ -71,11 +73,19 @@ class SongWriter:
         A file cannot be created or, in the other methods, written.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], form: Form, clip: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        form: Form,
+        clip: str,
+        threads: int | None = None,
+    ) -> None:
         self._folder = folder
         self._names = tuple(names)
         self._form = form
         self._clip = clip
+        self._threads = threads or cpus()
         self._peaks = [0.0] * len(self._names)
         self._clipped = [0] * len(self._names)
         self._spooled = needs_spool(form, clip)
@@ -176,7 +186,7 @@ class SongWriter:
             encoder.close()
             spool.unlink()
 
-        with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(paths), self._threads)) as pool:
             try:
                 for _ in pool.map(encode_one, spools, paths):
                     pass

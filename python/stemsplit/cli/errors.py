@@ -85,6 +85,8 @@ def _explained(error: Exception) -> tuple[str, int]:
         remedy = instead_of(option)
         if remedy:
             message = f"no such option: {option}"
+        elif getattr(getattr(error, "param", None), "name", None) == "output":
+            remedy = "name a folder, such as -o out/"
         error = UsageError(message, remedy=remedy or f"see {command} --help")
     elif isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
         silence(sys.stdout)  # which Python would write to once more at its end

@@ -48,6 +48,7 @@ _ELSEWHERE: Final = {
     "--wiener": _NO_FILTER,
     "--niter": _NO_FILTER,
     "--mwf": _NO_FILTER,
+    "-i": "leave it out: songs need no option",
     "-v": "use --log FILE, or --version",
     "--verbose": "use --log FILE",
     "--capture": "write it first: stemsplit --capture FOLDER ...",
