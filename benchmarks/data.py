@@ -117,6 +117,9 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
     if arguments.start:
         size = UNetSize.named(read_card(arguments.start).training["network"]["size"])
         plain = Trial([], STARTED_REMIX, dataclasses.replace(STARTED_SETTINGS, size=size))
+    folders = [*arguments.add, *arguments.add_stems, *arguments.add_backing]
+    if len({folder.name for folder in folders}) < len(folders):
+        raise SystemExit("collections of one name would be one row: rename a folder")
     base = [track for folder in arguments.base for track in stored(folder, 1.0)]
     share = arguments.weight
     found = {"the base alone": base}

@@ -120,7 +120,7 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
                     ratio = metrics.snr(audio.stems[index], estimates[index])
                     found[way][source].append(ratio)
     means = {
-        way: {source: float(np.mean(values)) for source, values in by_source.items()}
+        way: {source: float(np.nanmean(values)) for source, values in by_source.items()}
         for way, by_source in found.items()
     }
     packages = ("stemsplit", "numpy", "torch", "norbert")

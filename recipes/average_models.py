@@ -26,7 +26,8 @@ from stemsplit.unet import BandUNet, UNetSize
 def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:
     """Give the average of two models and its card, without the figures of either."""
     (first, small), (card, network) = (reopened(path, vouched=True) for path in (earlier, later))
-    torch.manual_seed(0)  # of the channels that the earlier one lacks
+    # Of the channels that the earlier one lacks, as the later one began with them.
+    torch.manual_seed(card.training.get("training", {}).get("seed", 0))
     size = UNetSize.named(card.training["network"]["size"])
     grown = BandUNet(len(card.sources), size)
     embed(grown, small.state_dict())

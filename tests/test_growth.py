@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stemsplit.cards import read_card
-from stemsplit.growth import embed
+from stemsplit.growth import embed, reopened
 from stemsplit.models import find_card, load_network, save_model
 from stemsplit.unet import FEATURES, BandUNet, UNetSize
 from test_unet import AGAIN, SMALL, random_network
@@ -118,6 +118,30 @@ def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: P
         inside = tuple(slice(size) for size in small.shape)
         wanted = torch.lerp(small, large[inside], float(share))
         torch.testing.assert_close(got[inside], wanted)
+
+
+def test_a_smaller_network_is_grown_as_the_later_training_grew_it(tmp_path: Path) -> None:
+    """So that the average of a training of no steps with what it began from is that itself."""
+    smaller = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4))
+    larger = UNetSize(widths=(8, 12, 16), squeeze=(4, 6, 8))
+    earlier = saved(smaller, tmp_path / "earlier.json")
+    _, small = reopened(earlier, vouched=True)
+    torch.manual_seed(5)
+    grown = BandUNet(4, larger)
+    embed(grown, small.state_dict())
+    card = dataclasses.replace(
+        read_card(earlier),
+        parameters=sum(weight.numel() for weight in grown.parameters()),
+        training={"network": {"size": dataclasses.asdict(larger)}, "training": {"seed": 5}},
+    )
+    later, average = tmp_path / "later.json", tmp_path / "a.json"
+    save_model(grown.eval(), card, later)
+    script = Path(__file__).parent.parent / "recipes" / "average_models.py"
+    command = [sys.executable, script, earlier, later, "--share", "0.5", "-o", average]
+    subprocess.run(command, check=True)
+    _, got = reopened(average, vouched=True)
+    for name, value in grown.state_dict().items():
+        assert torch.equal(got.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize(

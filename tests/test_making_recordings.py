@@ -11,7 +11,7 @@ import soundfile
 from stemsplit.cli.app import run
 from stemsplit.config import SOURCES
 from stemsplit.dataset import Audio, find_tracks, read_track
-from stemsplit.errors import PARTIAL_BATCH, UsageError
+from stemsplit.errors import PARTIAL_BATCH, InputError, UsageError
 from stemsplit.making import recordings
 from stemsplit.making.collection import Job, Made, make_collection
 from stemsplit.making.solos import SoloSettings, solo_jobs, solos
@@ -45,6 +45,11 @@ def test_a_channel_becomes_tracks(tmp_path: Path, pair: Path) -> None:
         assert hertz == pytest.approx(440, abs=1 / 0.6), "a bin of the shortest piece"
         lengths.append(audio.stems.shape[2])
     assert lengths == [RATE, RATE, round(0.6 * RATE)]
+
+
+def test_a_path_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file: .*none\.wav"):
+        recordings.find_recordings([tmp_path / "none.wav"])
 
 
 def test_a_voice_comes_with_its_backing(tmp_path: Path, pair: Path) -> None:

@@ -22,6 +22,12 @@ def test_a_stored_stem_is_the_stem(stored: list[StoredTrack], make_stems: StemMa
         np.testing.assert_allclose(stem.read(1000, 2000), wanted, atol=0.25 * 2**-16 * 1.01)
 
 
+def test_a_folder_called_like_a_stem_file_is_none(tmp_path: Path, make_stems: StemMaker) -> None:
+    write_folder(tmp_path / "song", make_stems(0.1))
+    (tmp_path / "old.stem.mp4").mkdir()
+    assert [track.name for track in find_tracks(tmp_path)] == ["song"]
+
+
 def test_reading_past_the_end_gives_silence(stored: list[StoredTrack]) -> None:
     block = stored[0].stems["vocals"].read(44000, 300)
     assert block.shape == (2, 300)

@@ -163,6 +163,12 @@ def test_parted_sources_compute_what_they_shared() -> None:
         assert (parted(magnitudes) - training(magnitudes)).abs().max() < TOLERANCE
 
 
+def test_parted_sources_stay_on_their_device() -> None:
+    """Those of the averaged weights too, which nothing else moves."""
+    parted = trained_network(1).to("meta").part()
+    assert {weight.device.type for weight in parted.parameters()} == {"meta"}
+
+
 def test_dropout_is_for_training_only() -> None:
     dense = DensePaperNetwork(1)
     torch.nn.init.normal_(dense.dense1_weight)

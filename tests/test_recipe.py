@@ -18,8 +18,8 @@ from stemsplit.recipe import (
     read_recipe,
     settings_from,
     settings_of,
-    stored,
 )
+from stemsplit.recipe_data import stored
 from stemsplit.unet import UNetSize
 
 TEXT = """

@@ -19,6 +19,7 @@ import torch
 from conftest import StemMaker
 from small_training import NETWORKS, make_training, small_recipe, write_collection
 from stemsplit.cards import ModelCard
+from stemsplit.checkpoints import CHECKPOINT
 from stemsplit.dataset import find_tracks, read_track
 from stemsplit.errors import (
     InputError,
@@ -29,9 +30,10 @@ from stemsplit.errors import (
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.models import load_network
-from stemsplit.recipe import DataSource, changed, export, stored, training_of
+from stemsplit.recipe import DataSource, changed, export, training_of
+from stemsplit.recipe_data import stored
 from stemsplit.separate import Separator
-from stemsplit.training import CHECKPOINT, TrainingEvent, Validation
+from stemsplit.training import TrainingEvent, Validation
 from stemsplit.trust import accept
 
 

@@ -11,12 +11,14 @@ import torch
 
 from conftest import StemMaker, file_limit
 from small_training import make_training, small_recipe, write_collection
+from stemsplit.checkpoints import BEST, CHECKPOINT
 from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, NoSpaceError, StemsplitError, UsageError
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
-from stemsplit.recipe import changed, settings_of, training_of
-from stemsplit.training import CHECKPOINT, TrainingEvent, Validation
+from stemsplit.recipe import DataSource, Recipe, changed, check_start, settings_of, training_of
+from stemsplit.recipe_data import stored
+from stemsplit.training import TrainingEvent, Validation
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,51 @@ def test_settings_that_no_card_may_have_are_refused_before_the_training(
     with pytest.raises(UsageError, match="settings that no model may have"):
         make_training(tracks, tmp_path, recipe)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("network.hop_length=128", "another hop_length: got 256, wanted 128"),
+        ("network.magnitude_power=0.4", "another magnitude_power: got 0.5, wanted 0.4"),
+        ("network.size.dilations=[2]", "another dilations"),
+        ("network.size.bands=64", "another bands: got 32, wanted 64"),
+    ],
+)
+def test_weights_for_another_spectrogram_are_no_start(
+    tracks: list[StoredTrack], tmp_path: Path, change: str, named: str
+) -> None:
+    recipe = small_recipe("band-unet", steps=1)
+    make_training(tracks, tmp_path / "run", recipe).run()
+    check_start(recipe, tmp_path / "run")
+    with pytest.raises(InputError, match=f"cannot begin from .*run, which has {named}"):
+        check_start(changed(recipe, [change]), tmp_path / "run")
+
+
+def test_a_run_without_its_best_weights_is_not_resumed(
+    tracks: list[StoredTrack], tmp_path: Path
+) -> None:
+    make_training(tracks, tmp_path, small_recipe("band-unet", steps=2)).run()
+    (tmp_path / BEST).write_bytes(b"half of it")
+    with pytest.raises(InputError, match=f"cannot read .*{BEST}"):
+        make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
+
+
+def test_a_song_stands_on_a_side_once(tmp_path: Path, make_stems: StemMaker) -> None:
+    folder = write_collection(tmp_path, make_stems)
+    once, twice = DataSource(str(folder / "train")), DataSource(str(folder / "train" / "song 1"))
+    refused = pytest.raises(UsageError, match=r"songs stand in training twice: got .*song 1; name")
+    with refused:
+        stored(Recipe(data=(once, twice)), [], tmp_path / "store", lambda *_: None)
+    held = [folder / "valid", folder / "valid"]
+    with pytest.raises(UsageError, match="songs stand in validation twice"):
+        stored(Recipe(data=(once,)), held, tmp_path / "store", lambda *_: None)
+
+
+def test_backings_are_refused_before_songs_are_decoded() -> None:
+    recipe = dataclasses.replace(small_recipe("paper"), data=(DataSource("x", backing=True),))
+    with pytest.raises(UsageError, match="the paper's networks need every stem"):
+        settings_of(recipe)
 
 
 def test_silence_judges_no_training(tracks: list[StoredTrack], tmp_path: Path) -> None:

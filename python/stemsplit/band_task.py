@@ -102,6 +102,21 @@ class BandSettings:
         """The bands of its bins."""
         return Bands(self.stft.bins, self.size.bands, self.single_bands)
 
+    def card_facts(self) -> dict[str, Any]:
+        """Give what the model's card says of its input and output."""
+        return {
+            "sample_rate": self.sample_rate,
+            "n_fft": self.n_fft,
+            "hop_length": self.hop_length,
+            "bins": self.stft.bins,
+            "bands": self.size.bands,
+            "single_bands": self.single_bands,
+            "context_frames": self.size.context_frames,
+            "frame_multiple": self.size.time_stride,
+            "magnitude_power": self.magnitude_power,
+            "soft": True,
+        }
+
 
 class BandTask:
     """The compact network's part in a training.
@@ -254,19 +269,7 @@ class BandTask:
 
     def card_facts(self) -> dict[str, Any]:
         """Give what the model's card says of its input and output."""
-        settings = self.settings
-        return {
-            "sample_rate": settings.sample_rate,
-            "n_fft": settings.n_fft,
-            "hop_length": settings.hop_length,
-            "bins": settings.stft.bins,
-            "bands": settings.size.bands,
-            "single_bands": settings.single_bands,
-            "context_frames": settings.size.context_frames,
-            "frame_multiple": settings.size.time_stride,
-            "magnitude_power": settings.magnitude_power,
-            "soft": True,
-        }
+        return self.settings.card_facts()
 
     def finished(self, network: nn.Module) -> nn.Module:
         """Give the network to export."""

@@ -95,7 +95,7 @@ def find_tracks(root: Path) -> list[Track]:
     tracks += [
         Track(_name(path, root).removesuffix(STEM_MP4), path)
         for path in root.rglob(f"*{STEM_MP4}")
-        if _visible(path, root)
+        if _visible(path, root) and path.is_file()
     ]
     if not tracks:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,15 +87,16 @@ def store_tracks(
     stored = []
     for track in tracks:
         entry = folder / _fingerprint(track)
-        if not (entry / "track.json").is_file():
+        kept = _load(entry)
+        if kept is None:
             audio = read_track(track)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_stale(folder, _PARTIAL)
-                _store(track, audio, entry)
+                kept = _store(track, audio, entry)
             except OSError as error:
                 raise output_error(folder, error, "choose another --store") from error
-        stored.append(_load(entry))
+        stored.append(kept)
         if on_track is not None:
             on_track(track)
     return stored
@@ -106,15 +108,21 @@ def _fingerprint(track: Track) -> str:
     return hashlib.sha256(json.dumps([track.name, facts]).encode()).hexdigest()[:24]
 
 
-def _store(track: Track, audio: TrackAudio, entry: Path) -> None:
+def _store(track: Track, audio: TrackAudio, entry: Path) -> StoredTrack:
     with TemporaryDirectory(prefix=_PARTIAL, dir=entry.parent) as partial:
         whole = Path(partial) / entry.name
         _write(track, audio, whole)
+        for path in whole.iterdir():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         try:
             whole.rename(entry)
         except OSError:
-            if not (entry / "track.json").is_file():
+            if _load(entry) is None:
                 raise  # else another call has made it meanwhile
+    stored = _load(entry)
+    assert stored is not None
+    return stored
 
 
 def _write(track: Track, audio: TrackAudio, folder: Path) -> None:
@@ -136,8 +144,11 @@ def _write(track: Track, audio: TrackAudio, folder: Path) -> None:
     (folder / "track.json").write_text(json.dumps(facts, indent=1))
 
 
-def _load(entry: Path) -> StoredTrack:
-    facts = json.loads((entry / "track.json").read_text())
+def _load(entry: Path) -> StoredTrack | None:
+    try:
+        facts = json.loads((entry / "track.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     stems = {
         source: StoredStem(entry / f"{source}.npy", stem["scale"], stem["level_db"])
         for source, stem in facts["stems"].items()

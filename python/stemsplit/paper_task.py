@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -66,6 +66,17 @@ class PaperSettings:
         """The spectrogram's geometry."""
         return StftSettings(self.sample_rate, self.n_fft, self.hop_length)
 
+    def card_facts(self) -> dict[str, Any]:
+        """Give what the model's card says of its input and output."""
+        return {
+            "sample_rate": self.sample_rate,
+            "n_fft": self.n_fft,
+            "hop_length": self.hop_length,
+            "bins": paper.BINS,
+            "context_frames": paper.CONTEXT_FRAMES,
+            "magnitude_power": self.magnitude_power,
+        }
+
 
 class PaperTask:
     """The paper's networks' part in a training, all sources at once.
@@ -91,12 +102,7 @@ class PaperTask:
         hop, n_fft = settings.hop_length, settings.n_fft
         # Half a frame more on each side, so that no predicted frame sees the STFT's padding.
         self._margin = -(-n_fft // 2 // hop)
-        if any(track.backing for track in tracks):
-            raise UsageError(
-                "the paper's networks need every stem",
-                got="a collection with backing = true",
-                remedy='leave it out, or train a "band-unet"',
-            )
+        check_split(tracks)
         columns = settings.frames + 2 * paper.CONTEXT_FRAMES + 2 * self._margin
         self._remixer = Remixer(tracks, (columns - 1) * hop, remix)
 
@@ -154,15 +160,7 @@ class PaperTask:
 
     def card_facts(self) -> dict[str, Any]:
         """Give what the model's card says of its input and output."""
-        settings = self.settings
-        return {
-            "sample_rate": settings.sample_rate,
-            "n_fft": settings.n_fft,
-            "hop_length": settings.hop_length,
-            "bins": paper.BINS,
-            "context_frames": paper.CONTEXT_FRAMES,
-            "magnitude_power": settings.magnitude_power,
-        }
+        return self.settings.card_facts()
 
     def finished(self, network: nn.Module) -> nn.Module:
         """Give the network as published: nothing of the training's normalisation is left."""
@@ -195,3 +193,18 @@ class PaperTask:
                     torch.from_numpy(padded[None, start : stop + 2 * context]),
                     torch.from_numpy(targets[:, start:stop]),
                 )
+
+
+class _Source(Protocol):
+    @property
+    def backing(self) -> bool: ...
+
+
+def check_split(sources: Iterable[_Source]) -> None:
+    """See that collections, or their songs, have every stem; raises `UsageError`."""
+    if any(source.backing for source in sources):
+        raise UsageError(
+            "the paper's networks need every stem",
+            got="a collection with backing = true",
+            remedy='leave it out, or train a "band-unet"',
+        )

@@ -92,7 +92,7 @@ class TrainingPaperNetwork(DensePaperNetwork):
     @torch.no_grad()
     def part(self) -> TrainingPaperNetwork:
         """Give a network that computes the same with convolutions of each source's own."""
-        parted = TrainingPaperNetwork(self.sources, self.sources)
+        parted = TrainingPaperNetwork(self.sources, self.sources).to(self.conv1.weight.device)
         parted.pool_dropout, parted.dense_dropout = self.pool_dropout, self.dense_dropout
         copies = self.sources // self.trunks
         for name, value in self.state_dict().items():

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stemsplit import provenance
 from stemsplit.cards import check_facts
-from stemsplit.dataset import find_tracks
 from stemsplit.errors import InputError, UsageError
 
 if sys.version_info >= (3, 11):
@@ -21,7 +20,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import torch
 
@@ -201,60 +200,6 @@ def _typed(wanted: Any, value: Any, where: str) -> Any:
     return value
 
 
-def stored(
-    recipe: Recipe, valid: Sequence[Path], store: Path, on_track: Callable[[int, int], None]
-) -> tuple[list[StoredTrack], list[StoredTrack]]:
-    """Decode a recipe's songs and the validation songs into a store, once.
-
-    Parameters
-    ----------
-    recipe:
-        Its data.
-    valid:
-        Collections of validation songs.
-    store:
-        Folder, see `stemsplit.material.store_tracks`.
-    on_track:
-        Called with the songs done and their total.
-
-    Raises
-    ------
-    UsageError
-        No data, or a song that stands on both sides.
-    InputError, AudioError
-        A collection cannot be read.
-    """
-    from stemsplit.material import store_tracks
-
-    if not recipe.data:
-        raise UsageError("no data to train on", wanted="a folder, or [[data]] in the recipe")
-    found = [(t, s) for s in recipe.data for t in find_tracks(Path(s.path))]
-    held = [track for folder in valid for track in find_tracks(folder)]
-    # By its folder too, as a collection may lie in another and give its songs longer names.
-    names = {track.name for track in held}
-    places = {track.path.resolve() for track in held}
-    shared = {t.name for t, _ in found if t.name in names or t.path.resolve() in places}
-    if shared:
-        raise UsageError(
-            "songs stand in both training and validation",
-            got=", ".join(sorted(shared)),
-            remedy="remove them from one",
-        )
-    count = iter(range(1, len(found) + len(held) + 1))
-
-    def step(_track: object) -> None:
-        on_track(next(count), len(found) + len(held))
-
-    tracks = store_tracks([track for track, _ in found], store, step)
-    drawn = [
-        dataclasses.replace(
-            track, weight=source.weight, coherent=source.coherent, backing=source.backing
-        )
-        for track, (_, source) in zip(tracks, found, strict=True)
-    ]
-    return drawn, store_tracks(held, store, step)
-
-
 def teacher_of(recipe: Recipe, card_path: Path) -> Teacher:
     """Load the model that a recipe's network is to learn from as well.
 
@@ -279,14 +224,39 @@ def settings_of(
     """Give what a recipe's tables mean; raises `UsageError` where they cannot be meant."""
     from stemsplit.band_task import BandSettings
     from stemsplit.loop_settings import LoopSettings
-    from stemsplit.paper_task import PaperSettings
+    from stemsplit.paper_task import PaperSettings, check_split
     from stemsplit.remix import RemixSettings
 
     loop = settings_from(LoopSettings, recipe.training, "[training]")
     remix = settings_from(RemixSettings, recipe.remix, "[remix]")
+    network: BandSettings | PaperSettings
     if recipe.architecture == "paper":
-        return loop, settings_from(PaperSettings, recipe.network, "[network]"), remix
-    return loop, settings_from(BandSettings, recipe.network, "[network]"), remix
+        check_split(recipe.data)
+        network = settings_from(PaperSettings, recipe.network, "[network]")
+    else:
+        network = settings_from(BandSettings, recipe.network, "[network]")
+    check_facts(network.card_facts())
+    return loop, network, remix
+
+
+def check_start(recipe: Recipe, start: Path) -> None:
+    """See that a compact network can begin with the weights of a run or a card.
+
+    Raises
+    ------
+    UsageError
+        Bad settings.
+    InputError, ModelError
+        It cannot, see `stemsplit.checkpoints.fill`.
+    """
+    from stemsplit.band_task import BandSettings
+    from stemsplit.checkpoints import fill
+    from stemsplit.config import SOURCES
+    from stemsplit.unet import BandUNet
+
+    _, network, _ = settings_of(recipe)
+    if isinstance(network, BandSettings):
+        fill(BandUNet(len(SOURCES), network.size), start, dataclasses.asdict(network))
 
 
 def training_of(
@@ -330,7 +300,6 @@ def training_of(
             teacher=teacher,
             measured_on=device if device and device.type != "cpu" else None,
         )
-    check_facts(task.card_facts())
     facts: dict[str, Any] = {
         "architecture": recipe.architecture,
         "network": dataclasses.asdict(task.settings),

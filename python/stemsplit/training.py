@@ -244,6 +244,8 @@ class Training:
                 for left in self.folder.glob(f".{name}.*.tmp"):
                     left.unlink()
         state = load(self.folder / CHECKPOINT)
+        if state["best"]:
+            load(self.folder / BEST)  # without which the training could not end
         check_same(json.loads(self._fingerprint), json.loads(state["settings"]))
         self._advance(state["step"] - 1)
         self.network.load_state_dict(state["network"])

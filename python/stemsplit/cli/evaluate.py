@@ -17,7 +17,7 @@ from stemsplit.cli.process import tune_process
 from stemsplit.config import checked_shifts
 from stemsplit.errors import OutputError, UsageError
 from stemsplit.files import check_writable, is_folder, replaced
-from stemsplit.models import DEFAULT_MODEL
+from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.separate_options import PRECISIONS
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def evaluate(
             got=f"--shifts {shifts}",
             remedy="leave one of them out",
         )
+    if update_card:
+        check_writable(find_card(model), "leave --update-card out")
     checked_shifts(shifts, "--shifts")
     if precision not in PRECISIONS:
         raise UsageError("bad --precision", got=precision, wanted=" or ".join(PRECISIONS))
@@ -130,7 +132,7 @@ def evaluate(
 
 def _update_card(model: str, collection: str, evaluation: Evaluation) -> None:
     """Put the model's rows, by source and metric, into its card as its validation."""
-    from stemsplit.models import find_card, read_card, write_card
+    from stemsplit.models import read_card, write_card
 
     facts = evaluation.to_dict()
     figures = {

@@ -107,7 +107,7 @@ def train(
     """
     from stemsplit.checkpoints import check_folder
     from stemsplit.models import find_card
-    from stemsplit.recipe import export, settings_of, teacher_of, training_of
+    from stemsplit.recipe import check_start, export, settings_of, teacher_of, training_of
 
     _check_name(name)
     chosen = _chosen(recipe, changes or [], data or [])
@@ -115,6 +115,8 @@ def train(
     settings_of(chosen)
     check_folder(output, resume=resume)
     _check_start(start)
+    if start is not None and not resume:
+        check_start(chosen, start)
     guide_card = find_card(teacher) if teacher else None
     tune_process()
     from stemsplit.cli.consoles import StderrConsole
@@ -231,7 +233,9 @@ def _memory_named() -> Iterator[None]:
         out = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
         if not out and "DefaultCPUAllocator" not in str(error):
             raise
-        remedy = "set a smaller batch_size, or fewer frames, in [network]"
+        remedy = (
+            "set a smaller batch_size or fewer frames in [network], or validate on shorter songs"
+        )
         raise OutOfMemoryError("out of memory", remedy=remedy) from error
 
 
@@ -260,7 +264,7 @@ def _stored(
     """Decode what is to be decoded; all but the team's first process find it done."""
     from rich.progress import Progress
 
-    from stemsplit.recipe import stored
+    from stemsplit.recipe_data import stored
 
     if team.rank:
         team.told(None)

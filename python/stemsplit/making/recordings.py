@@ -37,8 +37,8 @@ def channel_jobs(
     source:
         What it holds, one of `stemsplit.config.SOURCES`.
     seconds:
-        Cut longer recordings into pieces of this length, each a track; None: leave them whole.
-        What is left at the end is a piece if it is at least half as long.
+        Cut recordings of one and a half times this length or more into pieces of it, each a track;
+        None: leave them whole. What is left at the end is a piece if it is at least half as long.
     backing:
         The channel of all that accompanies it, which becomes ``other``: for a collection with
         ``backing = true`` in the recipe.
@@ -160,15 +160,17 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     Raises
     ------
     InputError
-        A folder without audio files.
+        A folder without audio files, or a path that is missing.
     """
     found = []
     for path in paths:
         if path.is_dir():
             files = audio_files(path)
             found += [(p, track_name(str(p.relative_to(path).with_suffix("")))) for p in files]
-        else:
+        elif path.exists():
             found.append((path, track_name(path.stem)))
+        else:
+            raise InputError(f"no such file: {path}", remedy="check the name and the folder")
     return found
 
 
