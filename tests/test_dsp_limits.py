@@ -57,13 +57,26 @@ def test_spreads_that_cannot_be() -> None:
         dsp.apply_masks_istft(SPEC, MASKS, 64, 16, length=1000, spread=spread)
 
 
+def test_the_size_is_refused_before_the_window_that_goes_with_it() -> None:
+    with refused(ValueError, "n_fft: got 1000, wanted a power of two"):
+        dsp.stft(np.ones((1, 2000), np.float32), 1000, 16, np.ones(64, np.float32))
+    with refused(TypeError, "wanted a NumPy array of float32 or float64"):
+        dsp.stft(np.ones((1, 2000), np.float32), 64, 16, np.ones(64, int))
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e300])
+def test_weights_are_finite(weight) -> None:
+    with refused(ValueError, "weights: got one that is no finite float32"):
+        dsp.Spread(np.arange(2), np.array([0, weight]), 3)
+
+
 @pytest.mark.parametrize(
     ("spec", "edges", "error", "text"),
     [
         (SPEC[:1], [0, 33], ValueError, "spec: got 1 channels, wanted 2"),
-        (SPEC, [0], ValueError, "edges: got 1 of them, wanted at least two that rise"),
-        (SPEC, [0, 4, 4], ValueError, "edges: got 3 of them, wanted"),
-        (SPEC, [0, 34], ValueError, "wanted at least two that rise up to at most 33 bins"),
+        (SPEC, [0], ValueError, "edges: got 1 of them, wanted at least two"),
+        (SPEC, [0, 4, 4], ValueError, "edges: got 4 after 4, wanted ones that rise"),
+        (SPEC, [0, 34], ValueError, "edges: got 34, wanted at most the 33 bins"),
         (SPEC, [-1, 3], ValueError, "edges: got -1, wanted 0 or more"),
         (SPEC, [0.0, 33.0], TypeError, "edges: got an array of float64, wanted integers"),
         (SPEC, 33, ValueError, "edges: got 0 dimensions, wanted 1"),

@@ -255,3 +255,55 @@ def test_ten_thousand_calls_leak_nothing():
     )
     # A leak of 64 bytes in each round would be 0.6 MB, 2% of what Python and NumPy occupy.
     assert float(result.stdout) < 1.01
+
+
+def test_a_copy_is_numpys_own():
+    """Where a subclass has another one."""
+
+    class Odd(np.ndarray):
+        def copy(self, *_order):
+            return np.zeros(self.shape, np.float64)
+
+    x = np.random.default_rng(0).standard_normal((2, 2000)).astype(np.float32)[:, ::2]
+    np.testing.assert_array_equal(dsp.stft(x.view(Odd), 64, 16), dsp.stft(x, 64, 16))
+
+
+def test_gains_are_the_same_from_masks_of_any_layout():
+    """Infinite where no bin looks, which a product with zero would not hide."""
+    spread = dsp.Spread(np.arange(33), np.zeros(33, np.float32), 35)
+    spec = dsp.stft(np.ones((1, 1000), np.float32), 64, 16)
+    masks = np.ones((1, 1, spec.shape[1], 35), np.float32)
+    masks[..., 33:] = np.inf
+    turned = np.ascontiguousarray(masks.swapaxes(2, 3)).swapaxes(2, 3)
+    for given_masks in (masks, turned):
+        out = dsp.apply_masks_istft(spec, given_masks, 64, 16, length=1000, spread=spread)
+        assert np.isfinite(out).all()
+
+
+def test_a_block_that_was_beyond_memory_may_come_again():
+    script = """
+import resource
+import numpy as np
+from stemsplit import dsp
+
+x = np.random.default_rng(0).standard_normal((2, 200_000)).astype(np.float32)
+wanted = dsp.stft(x, 65536, 16384, threads=1)
+stream = dsp.StftStream(2, 65536, 16384, threads=1)
+stream.process(x[:, :100_000])
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+before = resource.getrlimit(resource.RLIMIT_AS)
+failed = 0
+for spare in range(0, 64 << 20, 1 << 20):
+    resource.setrlimit(resource.RLIMIT_AS, (taken + spare, before[1]))
+    try:
+        middle = stream.process(x[:, 100_000:])
+        break
+    except MemoryError:
+        failed += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+assert failed, "there was memory from the first"
+first = wanted.shape[1] - middle.shape[1] - stream.finish().shape[1]
+np.testing.assert_array_equal(middle, wanted[:, first : first + middle.shape[1]])
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 
 #include "stemsplit/memory.hpp"
 
@@ -21,19 +20,20 @@ std::string got_wanted(const std::string& name, const std::string& got, const st
 // The name of a dtype runs Python code, in which a daemon thread may be ended and what it holds
 // here be given up without the GIL: so it is asked for only where it is needed.
 template <class T>
-[[noreturn]] void refuse_type(const char* name, const std::string& got) {
+[[noreturn]] void refuse_type(const char* name, const std::string& got, const char* others) {
     const auto wanted = "a NumPy array of " + py::str(py::dtype::of<T>()).cast<std::string>();
-    throw py::type_error(got_wanted(name, got, wanted));
+    throw py::type_error(got_wanted(name, got, wanted + others));
 }
 
 template <class T>
-py::array typed(const py::object& value, const char* name) {
+py::array typed(const py::object& value, const char* name, const char* others = "") {
     if (!py::isinstance<py::array>(value)) {
-        refuse_type<T>(name, py::str(py::type::of(value).attr("__name__")).cast<std::string>());
+        const auto type = py::str(py::type::of(value).attr("__name__")).cast<std::string>();
+        refuse_type<T>(name, type, others);
     }
     auto array = py::reinterpret_borrow<py::array>(value);
     if (!py::isinstance<py::array_t<T>>(array)) {
-        refuse_type<T>(name, "dtype " + py::str(array.dtype()).cast<std::string>());
+        refuse_type<T>(name, "dtype " + py::str(array.dtype()).cast<std::string>(), others);
     }
     return array;
 }
@@ -59,11 +59,12 @@ bool steps_are_whole(const py::array& array) {
     return true;
 }
 
+// By NumPy itself: a subclass may have a copy() of its own.
 py::array copied(const py::array& array) {
-    return py::array(array.attr("copy")("C"));
+    return py::array(py::module_::import("numpy").attr("array")(array, py::arg("order") = "C"));
 }
 
-// Typed, of that many axes, none of them empty, and readable with whole-element strides.
+// Typed, of that many axes, and readable with whole-element strides.
 template <class T>
 py::array readable(const py::object& value, const char* name, const char* axes, int ndim) {
     py::array array = typed<T>(value, name);
@@ -216,7 +217,7 @@ Held<MaskView> mask_input(const py::object& value, const char* name) {
 
 std::vector<float> window_input(const py::object& value, std::size_t n_fft) {
     const bool is_double = py::isinstance<py::array_t<double>>(value);
-    if (!is_double) typed<float>(value, "window");
+    if (!is_double) typed<float>(value, "window", " or float64");
     const auto array = py::reinterpret_borrow<py::array>(value);
     const Shape wanted{static_cast<py::ssize_t>(n_fft)};
     if (shape_of(array) != wanted) {

@@ -6,7 +6,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,8 +21,8 @@ namespace stemsplit::bindings {
 namespace {
 
 std::vector<float> window_of(const py::object& window, const Geometry& geometry) {
-    if (!window.is_none()) return window_input(window, geometry.n_fft);
-    return is_valid_n_fft(geometry.n_fft) ? default_window(geometry.n_fft) : std::vector<float>();
+    if (!is_valid_n_fft(geometry.n_fft)) return {};  // which is refused where it is used
+    return window.is_none() ? default_window(geometry.n_fft) : window_input(window, geometry.n_fft);
 }
 
 void check_bins(const char* name, std::size_t bins, const Geometry& geometry) {

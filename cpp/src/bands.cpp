@@ -32,12 +32,17 @@ void bin_powers(const Complex* left, const Complex* right, std::size_t bins, Str
 }
 
 void check_edges(const std::vector<std::size_t>& edges, std::size_t bins) {
-    const bool rising =
-        std::adjacent_find(edges.begin(), edges.end(), std::greater_equal<>()) == edges.end();
-    if (edges.size() > 1 && rising && edges.back() <= bins) return;
-    throw std::invalid_argument("edges: got " + std::to_string(edges.size()) +
-                                " of them, wanted at least two that rise up to at most " +
-                                std::to_string(bins) + " bins");
+    const auto bad = [](const std::string& got, const std::string& wanted) {
+        throw std::invalid_argument("edges: got " + got + ", wanted " + wanted);
+    };
+    if (edges.size() < 2) bad(std::to_string(edges.size()) + " of them", "at least two");
+    const auto fall = std::adjacent_find(edges.begin(), edges.end(), std::greater_equal<>());
+    if (fall != edges.end()) {
+        bad(std::to_string(fall[1]) + " after " + std::to_string(fall[0]), "ones that rise");
+    }
+    if (edges.back() > bins) {
+        bad(std::to_string(edges.back()), "at most the " + std::to_string(bins) + " bins");
+    }
 }
 
 }  // namespace
@@ -87,12 +92,12 @@ Spread::Spread(std::vector<std::uint32_t> below, std::vector<float> weights, std
 }
 
 void Spread::run(const float* values, Stride stride, float* gains) const {
-    std::size_t k = 0;
     if (stride == 1) {
         std::copy_n(values, plain_, gains);
-        k = plain_;
+    } else {
+        for (std::size_t k = 0; k < plain_; ++k) gains[k] = values[static_cast<Stride>(k) * stride];
     }
-    for (; k < below_.size(); ++k) {
+    for (std::size_t k = plain_; k < below_.size(); ++k) {
         const float* const value = values + static_cast<Stride>(below_[k]) * stride;
         gains[k] = (1 - weights_[k]) * value[0] + weights_[k] * value[stride];
     }

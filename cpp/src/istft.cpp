@@ -350,7 +350,7 @@ void check_cover(const Synthesis& synthesis, std::size_t first, std::size_t last
         std::to_string(n_fft) + " at hop_length " + std::to_string(hop_length) +
         ", wanted a sum of squared windows above 1e-6 of its maximum at each of " +
         std::to_string(last) +
-        " samples; ask for a shorter length, or use a smaller hop_length or another window");
+        " samples; use a smaller hop_length or another window, or ask for a shorter length");
 }
 
 void istft(const Synthesis& synthesis, const SpectrumView<const Complex>& spectrum,

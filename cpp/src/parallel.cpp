@@ -127,13 +127,14 @@ class Pool {
 // perhaps a locked mutex, so it starts over with a new pool.
 std::atomic<Pool*> current_pool{nullptr};
 
+#if defined(__unix__) || defined(__APPLE__)
+// When the library is loaded: at a first call, a fork meanwhile could leave it half done.
+[[maybe_unused]] const int registered =
+    pthread_atfork(nullptr, nullptr, [] { current_pool.store(nullptr); });
+#endif
+
 Pool& pool() {
     if (Pool* existing = current_pool.load(std::memory_order_acquire)) return *existing;
-#if defined(__unix__) || defined(__APPLE__)
-    static const int registered =
-        pthread_atfork(nullptr, nullptr, [] { current_pool.store(nullptr); });
-    static_cast<void>(registered);
-#endif
     auto fresh = std::make_unique<Pool>();
     Pool* winner = nullptr;
     if (current_pool.compare_exchange_strong(winner, fresh.get(), std::memory_order_acq_rel)) {

@@ -45,15 +45,20 @@ void StftStream::process(SignalView<const float> block, const SpectrumView<Compl
                          int threads) {
     check_open(finished_);
     append(block);
-    if (out.frames) analysis_.run(part(), emitted_, out, threads);
+    try {
+        if (out.frames) analysis_.run(part(), emitted_, out, threads);
+    } catch (...) {  // no memory: the block may come once more
+        received_ -= block.samples;
+        throw;
+    }
     emitted_ += out.frames;
     forget();
 }
 
 void StftStream::finish(const SpectrumView<Complex>& out, int threads) {
     check_open(finished_);
-    finished_ = true;
     if (out.frames) analysis_.run(part(), emitted_, out, threads);
+    finished_ = true;
     held_.reset();
 }
 
@@ -143,8 +148,8 @@ void IstftStream::process(const SpectrumView<const Complex>& spectrum, const Mas
 
 void IstftStream::finish(const StemsView& out) {
     check_open(finished_);
-    finished_ = true;
     synthesis_.finish(frames_, carry_, out, synthesis_.final_samples(frames_));
+    finished_ = true;
 }
 
 }  // namespace stemsplit

@@ -27,7 +27,7 @@ class Bands:
     """
 
     def __init__(self, bins: int, count: int, single: int) -> None:
-        assert 0 < single <= count <= bins
+        assert 0 < single < count <= bins or single == count == bins
         ideal = np.geomspace(single, bins, count - single + 1)
         edges = np.concatenate((np.arange(single), np.rint(ideal).astype(np.intp)))
         # Rounding must leave no band empty, at either end.

@@ -67,8 +67,8 @@ def stft(
     window:
         float32 or float64 ``(n_fft,)``; None means `hann_window`.
     out:
-        complex64 ``(channels, frames, bins)`` to write into, in C order with contiguous rows;
-        None makes a new array.
+        complex64 ``(channels, frames, bins)`` to write into, in C order with contiguous rows, which
+        shares no memory with ``x``; None makes a new array.
     threads:
         Most threads to use; None means ``STEMSPLIT_NUM_THREADS`` or else every CPU.
 
@@ -219,7 +219,7 @@ def hann_window(n_fft: int) -> Signal:
     Parameters
     ----------
     n_fft:
-        Samples, at least 1.
+        Samples, 1 to 2**24.
 
     Returns
     -------
@@ -227,8 +227,8 @@ def hann_window(n_fft: int) -> Signal:
 
     Raises
     ------
-    ValueError
-        Less than one sample.
+    TypeError, ValueError
+        No integer, or one outside the limits.
     """
     return _core.hann_window(count("n_fft", n_fft))
 

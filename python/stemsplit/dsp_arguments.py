@@ -60,7 +60,7 @@ def size(name: str, value: int) -> int:
     """Give a number of samples; raises `TypeError` or `ValueError`."""
     samples = index(name, value)
     if not 0 <= samples <= MAX_SIZE:
-        raise ValueError(f"{name}: got {samples}, wanted 0 to 2**40")
+        raise ValueError(f"{name}: got {samples}, wanted 1 to 2**40")
     return samples
 
 
@@ -85,7 +85,13 @@ def places(name: str, values: npt.NDArray[np.intp]) -> list[int]:
 
 def weights(name: str, values: npt.NDArray[np.float32]) -> list[float]:
     """Give a row of numbers as a list; raises `TypeError` or `ValueError`."""
-    found: list[float] = _row(name, values, "f", "floats").tolist()
+    import numpy as np
+
+    row = _row(name, values, "f", "floats")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(row.astype(np.float32)).all():
+            raise ValueError(f"{name}: got one that is no finite float32, wanted finite ones")
+    found: list[float] = row.tolist()
     return found
 
 

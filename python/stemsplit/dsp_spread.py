@@ -25,7 +25,7 @@ class Spread(_core.Spread):
     below:
         Integers ``(bins,)``, from 0 to ``values - 2``.
     weights:
-        float32 ``(bins,)``.
+        Finite floats ``(bins,)``, of which float32 is kept.
     values:
         How many a row has.
 
@@ -34,7 +34,7 @@ class Spread(_core.Spread):
     TypeError
         Something else than an array of integers, or of floats.
     ValueError
-        Not as many weights as bins, or a value that is not there.
+        Not as many weights as bins, one that is not finite, or a value that is not there.
     """
 
     def __init__(self, below: NDArray[np.intp], weights: NDArray[np.float32], values: int) -> None:

@@ -19,8 +19,8 @@ class StftStream:
 
     Raises
     ------
-    ValueError
-        A size outside the limits.
+    TypeError, ValueError
+        A size that is no integer or outside the limits; another window than `stft` takes.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class IstftStream:
 
     Raises
     ------
-    ValueError
-        A size outside the limits, windows that do not overlap enough, or a spread without stems.
+    TypeError, ValueError
+        A size that is no integer or outside the limits, another window than `istft` takes or one
+        that does not overlap enough, or a spread without stems.
     """
 
     def __init__(
@@ -132,7 +133,8 @@ class IstftStream:
         Raises
         ------
         TypeError, ValueError
-            An array of another dtype or shape, or a call after `finish`.
+            An array of another dtype or shape, windows that do not cover the signal's first
+            samples, or a call after `finish`.
         """
         return self._stream.process(spec, masks)
 

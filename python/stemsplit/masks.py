@@ -36,7 +36,7 @@ def full_band_masks(
     Returns
     -------
     numpy.ndarray
-        float32 (stems, channels, frames, bins).
+        float32 (stems, channels, frames, bins); ``known`` itself where nothing is to be done.
     """
     limit = known.shape[3]
     if soft and bins == limit:
