@@ -1,12 +1,15 @@
 """Measure what collections of songs, and remixing, add to short trainings of the compact network.
 
     python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
+    python benchmarks/data.py --valid VALID --base DIR --input
 
 One training on the base alone, one on the base with each further collection, and with
 ``--remixing`` one on the base with each change of how examples are drawn or compared or of how
 often the blocks run, and two with other seeds, which tell how much is chance. All begin with the
 same weights and have as many steps: random ones, or with ``--start CARD`` those of a trained model,
 which has heard the base many times.
+With ``--input`` the base alone is trained on other spectrograms, and without mid and side among
+what the network sees, each with two seeds.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
 (``coherent = false`` in a recipe); those of ``--add-backing`` are accompaniments that nobody split
 and teach vocals against the rest (``backing = true``). The figure is the training's own validation,
@@ -69,6 +72,23 @@ batch."""
 SEED = 11
 
 
+class LeftAndRight(BandTask):
+    """A training of a network that sees the channels alone, in place of mid and side zeros."""
+
+    def _seen(self, mixture: np.ndarray) -> np.ndarray:
+        seen = super()._seen(mixture)
+        seen[:, 2:] = 0
+        return seen
+
+
+INPUTS: dict[str, tuple[dict[str, int], type[BandTask]]] = {
+    "frames of 4096, hop of 1024": ({}, BandTask),
+    "frames of 2048, hop of 512": ({"n_fft": 2048, "hop_length": 512, "frames": 128}, BandTask),
+    "left and right alone": ({}, LeftAndRight),
+}
+"""What the network sees; examples have the same length in seconds."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What one training has, and how."""
@@ -77,13 +97,14 @@ class Trial:
     remix: RemixSettings
     settings: BandSettings
     seed: int = SEED
+    task: type[BandTask] = BandTask
 
 
 def trained(
     trial: Trial, valid: list[StoredTrack], arguments: argparse.Namespace
 ) -> dict[str, float]:
     """Train and give the validation's figure of each source, in dB."""
-    task = BandTask(trial.settings, trial.tracks, valid, seed=trial.seed, remix=trial.remix)
+    task = trial.task(trial.settings, trial.tracks, valid, seed=trial.seed, remix=trial.remix)
     loop = LoopSettings(
         steps=arguments.steps,
         learning_rate=1e-3 if arguments.start else 5e-3,
@@ -129,9 +150,22 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
     for folder in arguments.add_backing:
         found[f"and {folder.name}, as backing"] = base + stored(folder, share, backing=True)
     runs = {name: dataclasses.replace(plain, tracks=tracks) for name, tracks in found.items()}
+    if arguments.input:
+        runs = inputs(dataclasses.replace(plain, tracks=base))
     if arguments.remixing:
         runs |= remixings(dataclasses.replace(plain, tracks=base), arguments)
     return runs
+
+
+def inputs(plain: Trial) -> dict[str, Trial]:
+    """Give the trainings with other inputs, each with two seeds."""
+    return {
+        f"{name}, seed {seed}": dataclasses.replace(
+            plain, settings=dataclasses.replace(plain.settings, **changes), task=task, seed=seed
+        )
+        for seed in (SEED, OTHER_SEEDS[0])
+        for name, (changes, task) in INPUTS.items()
+    }
 
 
 def remixings(plain: Trial, arguments: argparse.Namespace) -> dict[str, Trial]:
@@ -201,6 +235,7 @@ def main() -> None:
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
     parser.add_argument("--add-backing", type=Path, action="append", default=[])
     parser.add_argument("--remixing", action="store_true", help="how examples are drawn too")
+    parser.add_argument("--input", action="store_true", help="what the network sees instead")
     parser.add_argument(
         "--weight", type=float, default=0.5, help="of what is added, the base's is 1"
     )
@@ -231,7 +266,8 @@ def main() -> None:
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
         "figures": {name: figures[name] for name in runs},
     }
-    name = "remixing" if arguments.remixing else "data_start" if arguments.start else "data"
+    name = "data_start" if arguments.start else "data"
+    name = "remixing" if arguments.remixing else "input" if arguments.input else name
     publish(name, report, table(report), keep=not arguments.print)
 
 

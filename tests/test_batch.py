@@ -251,6 +251,7 @@ def test_a_template_without_the_song_is_for_one_song(write_song, tmp_path, monke
     ):
         run("2.wav")
     assert run("2.wav", force=True).exit_code == 0
+    assert run("2.wav").exit_code == 0  # whose stems they are now
     with pytest.raises(UsageError, match=r"got vocals\.wav, which is of 2"):
         run("1.wav")  # whose stems they are not any more, though of the same name and size
     assert run("1.wav", "2.wav", template="{track}/{stem}.{ext}").exit_code == 0

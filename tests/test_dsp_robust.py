@@ -280,6 +280,7 @@ def test_gains_are_the_same_from_masks_of_any_layout():
         assert np.isfinite(out).all()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_a_block_that_was_beyond_memory_may_come_again():
     script = """
 import resource
@@ -287,23 +288,22 @@ import numpy as np
 from stemsplit import dsp
 
 x = np.random.default_rng(0).standard_normal((2, 200_000)).astype(np.float32)
-wanted = dsp.stft(x, 65536, 16384, threads=1)
 stream = dsp.StftStream(2, 65536, 16384, threads=1)
-stream.process(x[:, :100_000])
+stream.process(x[:, :30_000])  # too little for a frame, for which the core would need memory
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 before = resource.getrlimit(resource.RLIMIT_AS)
 failed = 0
-for spare in range(0, 64 << 20, 1 << 20):
+for spare in range(0, 64 << 20, 64 << 10):
     resource.setrlimit(resource.RLIMIT_AS, (taken + spare, before[1]))
     try:
-        middle = stream.process(x[:, 100_000:])
+        middle = stream.process(x[:, 30_000:])
         break
     except MemoryError:
         failed += 1
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 assert failed, "there was memory from the first"
-first = wanted.shape[1] - middle.shape[1] - stream.finish().shape[1]
-np.testing.assert_array_equal(middle, wanted[:, first : first + middle.shape[1]])
+got = np.concatenate((middle, stream.finish()), axis=1)
+np.testing.assert_array_equal(got, dsp.stft(x, 65536, 16384, threads=1))
 """
     subprocess.run([sys.executable, "-c", script], check=True)

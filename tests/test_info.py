@@ -94,6 +94,10 @@ def test_a_file_that_is_cut_short(info, write_song):
         file.truncate(song.stat().st_size - 1000)
     assert "1000 bytes at its end are missing; see whether it was copied whole" in info(song)
     assert info(song, "--json")["input"]["missing"] == "1000 bytes at its end are missing"
+    song = write_song("song.mp3", 2.0)
+    with song.open("rb+") as file:
+        file.truncate(song.stat().st_size // 2)
+    assert "wanted 88200 as its header says; see whether" in info(song)
 
 
 def test_what_the_stems_are(info, write_song):

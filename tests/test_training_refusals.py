@@ -130,6 +130,9 @@ def test_a_run_without_its_best_weights_is_not_resumed(
     (tmp_path / BEST).write_bytes(b"half of it")
     with pytest.raises(InputError, match=f"cannot read .*{BEST}"):
         make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
+    (tmp_path / BEST).unlink()
+    with pytest.raises(InputError, match=f"nothing to resume in .*: wanted a {BEST} too"):
+        make_training(tracks, tmp_path, small_recipe("band-unet", steps=2), resume=True)
 
 
 def test_a_song_stands_on_a_side_once(tmp_path: Path, make_stems: StemMaker) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit import decode_av
-from stemsplit.decode import LONGEST_PADDING, DecodeError, Decoder, SndfileDecoder
+from stemsplit.decode import LONGEST_PADDING, DecodeError, Decoder, SndfileDecoder, short_of
 from stemsplit.errors import AudioError, InputError, MissingExtraError, installing
 from stemsplit.outputs import Form
 from stemsplit.whole import missing_part
@@ -123,9 +123,10 @@ class AudioReader:
             Per channel, that it has given to its end.
         """
         stated = self.frames if self._decoder.exact else None
-        if self._missing is None and stated and samples < stated - LONGEST_PADDING:
-            return f"got {samples} samples, wanted {stated} as its header says"
-        return self._missing
+        missing = self._missing or self._decoder.lacks
+        if missing is None and stated and samples < stated - LONGEST_PADDING:
+            return short_of(samples, stated)
+        return missing
 
     def close(self) -> None:
         """Close the file; harmless when closed already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 
 from stemsplit.cards import ModelCard
@@ -54,9 +53,9 @@ def check_places(
                 )
             if taken.setdefault(folded(path.as_posix()), song.track) != song.track:
                 raise _shared(path)
-            others = owners.get(folded(path.as_posix()), set()) - {song.track}
-            if others and os.path.lexists(place):
-                raise _shared(f"{path}, which is of {min(others)}")
+            owner = owners.get(folded(path.as_posix()), song.track)
+            if owner != song.track and os.path.lexists(place):
+                raise _shared(f"{path}, which is of {owner}")
 
 
 def check_template(options: SeparateOptions) -> None:
@@ -71,12 +70,11 @@ def check_template(options: SeparateOptions) -> None:
         )
 
 
-def _owners(store: OutputStore) -> dict[str, set[str]]:
-    """Give the songs that have had each file of an output folder."""
-    owners: dict[str, set[str]] = defaultdict(set)
+def _owners(store: OutputStore) -> dict[str, str]:
+    """Give the song that has each file of an output folder: the one that was done last."""
+    owners: dict[str, str] = {}
     for manifest in store.manifests():
-        for path in manifest.owned:
-            owners[folded(path)].add(manifest.track)
+        owners |= {folded(path): manifest.track for path in manifest.owned}
     return owners
 
 

@@ -61,7 +61,8 @@ def fill(network: nn.Module, start: Path, settings: Mapping[str, Any]) -> None:
     try:
         if start.is_dir():
             weights = load(start / BEST)["network"]
-            theirs = json.loads(load(start / CHECKPOINT)["settings"])
+            kept = start / CHECKPOINT
+            theirs = json.loads(load(kept)["settings"]) if kept.exists() else {}
         else:
             card, given = load_network(start, torch.device("cpu"))
             weights, theirs = given.state_dict(), card.training
@@ -73,7 +74,8 @@ def fill(network: nn.Module, start: Path, settings: Mapping[str, Any]) -> None:
                 remedy="set it in [network], or choose another --start",
             )
         embed(network, weights)
-    except (OSError, RuntimeError) as error:  # RuntimeError: names or shapes that do not fit
+    # RuntimeError: names or shapes that do not fit; the last two: a file of something else.
+    except (OSError, RuntimeError, LookupError, TypeError) as error:
         raise InputError(
             f"cannot begin from {start}",
             got=str(error).split(". ")[0],

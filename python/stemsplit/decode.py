@@ -28,13 +28,15 @@ class Decoder(Protocol):
     """An open file, decoded forward once.
 
     ``frames`` is what the header claims, None where it does not say, and ``exact`` whether it means
-    that to the codec's padding; ``subtype`` and ``format`` are libsndfile's names.
+    that to the codec's padding; ``lacks`` tells what is known to be missing at its end before it is
+    decoded; ``subtype`` and ``format`` are libsndfile's names.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
     exact: bool
+    lacks: str | None
     subtype: str
     format: str
 
@@ -67,6 +69,7 @@ class SndfileDecoder:
         self.format = str(self._file.format)
         claimed = int(self._file.frames)
         self.frames = claimed if claimed < _UNKNOWN_LENGTH else None
+        self.lacks: str | None = None
         # Of others libsndfile gives what the file has room for.
         self.exact = self.frames is not None and self.format == "FLAC"
         if self.format == "MP3":
@@ -87,6 +90,8 @@ class SndfileDecoder:
         self.exact = length.stated
         if not length.stated:
             self.frames = length.samples
+        elif length.samples < claimed - LONGEST_PADDING:
+            self.lacks = short_of(length.samples, claimed)
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels)."""
@@ -99,6 +104,11 @@ class SndfileDecoder:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def short_of(samples: int, stated: int) -> str:
+    """Say that there are fewer samples than a header states."""
+    return f"got {samples} samples, wanted {stated} as its header says"
 
 
 def _reason(error: BaseException) -> str:

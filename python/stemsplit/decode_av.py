@@ -103,6 +103,7 @@ class AvDecoder:
         # Matroska and the like, and some MOVs, count in milliseconds: no length to cut to.
         fine = base is not None and base <= Fraction(1, self.sample_rate)
         self.exact = self.frames is not None and self.format == "MOV" and fine
+        self.lacks: str | None = None
 
     def read(self, samples: int) -> Frames:
         """Decode float32 (samples, channels), fewer only at the end; raises `DecodeError`."""

@@ -59,7 +59,7 @@ def index(name: str, value: SupportsIndex | Any) -> int:
 def size(name: str, value: int) -> int:
     """Give a number of samples; raises `TypeError` or `ValueError`."""
     samples = index(name, value)
-    if not 0 <= samples <= MAX_SIZE:
+    if not 0 <= samples <= MAX_SIZE:  # of 0 the core tells what it wants instead
         raise ValueError(f"{name}: got {samples}, wanted 1 to 2**40")
     return samples
 

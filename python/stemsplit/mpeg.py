@@ -6,10 +6,9 @@ or at an estimate where there is none.
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _HEADER = 4
 _ID3V1, _ID3V2_HEADER, _APE_HEADER = 128, 10, 32
@@ -50,15 +49,16 @@ def mpeg_length(path: Path) -> MpegLength | None:
     OSError
         The file cannot be read.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with path.open("rb") as file:
+        data = _Bytes(file)
         samples, stated, place = 0, False, 0
         first: _Frame | None = None
-        while place + _HEADER <= len(data):
+        while place >= 0 and len(data.at(place, _HEADER)) == _HEADER:
             frame = _frame(data, place)
             if frame is None or (first is not None and frame.kind != first.kind):
                 place = _after_tag(data, place) or _next_frame(data, place + 1, first)
                 continue
-            body = data[place : place + min(frame.size, 64)]
+            body = data.at(place, min(frame.size, 64))
             if any(word in body for word in _STATED):  # a frame of no sound
                 stated = stated or first is None
             else:
@@ -68,9 +68,37 @@ def mpeg_length(path: Path) -> MpegLength | None:
     return None if first is None else MpegLength(samples, stated)
 
 
-def _frame(data: mmap.mmap, place: int) -> _Frame | None:
+class _Bytes:
+    """A file, read where it is looked at: a map of it would end the process where reading fails."""
+
+    _BLOCK = 1 << 20
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._start, self._held = 0, b""
+
+    def at(self, place: int, size: int) -> bytes:
+        """Give so many bytes from a place on, fewer only at the end."""
+        begin = place - self._start
+        if not 0 <= begin <= len(self._held) - size:
+            self._file.seek(place)
+            self._start, self._held = place, self._file.read(self._BLOCK)
+            begin = 0
+        return self._held[begin : begin + size]
+
+    def find(self, byte: bytes, place: int) -> int:
+        """Give where a byte is next, from a place on; -1 where it is nowhere."""
+        while self.at(place, 1):
+            found = self._held.find(byte, place - self._start)
+            if found >= 0:
+                return self._start + found
+            place = self._start + len(self._held)
+        return -1
+
+
+def _frame(data: _Bytes, place: int) -> _Frame | None:
     """Give the frame whose header lies there, if one does and says how long it is."""
-    head = int.from_bytes(data[place : place + _HEADER], "big")
+    head = int.from_bytes(data.at(place, _HEADER), "big")
     version, layer = (head >> 19) & 3, 4 - ((head >> 17) & 3)
     bits, rate = (head >> 12) & 15, (head >> 10) & 3
     if head >> 21 != 0x7FF or version == 1 or layer == 4 or bits in (0, 15) or rate == 3:
@@ -85,27 +113,29 @@ def _frame(data: mmap.mmap, place: int) -> _Frame | None:
     return _Frame((version, layer, sample_rate), size, samples)
 
 
-def _after_tag(data: mmap.mmap, place: int) -> int:
+def _after_tag(data: _Bytes, place: int) -> int:
     """Give where a tag ends that begins there; 0 where none does."""
-    if data[place : place + 3] == b"ID3":
-        size = data[place + 6 : place + _ID3V2_HEADER]
+    head = data.at(place, _APE_HEADER)
+    if head.startswith(b"ID3"):
+        size = head[6:_ID3V2_HEADER]
         if len(size) == 4 and max(size) < 128:  # seven bits a byte
             length = sum(byte << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=True))
             return place + _ID3V2_HEADER + length
-    if data[place : place + 8] == b"APETAGEX":
-        size = data[place + 12 : place + 16]
-        is_header = bool(data[place + 23 : place + 24]) and data[place + 23] & 0x20
-        return place + _APE_HEADER + (int.from_bytes(size, "little") if is_header else 0)
-    return place + _ID3V1 if data[place : place + 3] == b"TAG" else 0
+    if head.startswith(b"APETAGEX"):
+        is_header = len(head) == _APE_HEADER and head[23] & 0x20
+        items = int.from_bytes(head[12:16], "little") if is_header else 0
+        return place + _APE_HEADER + items
+    return place + _ID3V1 if head.startswith(b"TAG") else 0
 
 
-def _next_frame(data: mmap.mmap, place: int, first: _Frame | None) -> int:
-    """Give where the next frame begins that another, a tag or the end follows."""
+def _next_frame(data: _Bytes, place: int, first: _Frame | None) -> int:
+    """Give where the next frame begins that another, a tag or the end follows, or -1."""
     while (place := data.find(b"\xff", place)) >= 0:
         frame = _frame(data, place)
         if frame is not None and (first is None or frame.kind == first.kind):
             after = place + frame.size
-            if after >= len(data) or _after_tag(data, after) or _frame(data, after) is not None:
+            ends = not data.at(after, 1)
+            if ends or _after_tag(data, after) or _frame(data, after) is not None:
                 return place
         place += 1
-    return len(data)
+    return -1

@@ -52,8 +52,8 @@ class OutputStore:
         return read_manifest(self._manifest_path(track))
 
     def manifests(self) -> Iterator[Manifest]:
-        """Give the record of every song done."""
-        for path in sorted(self.state.glob("*.json")):
+        """Give the record of every song done, those done last at the end."""
+        for path in sorted(self.state.glob("*.json"), key=_time):
             manifest = read_manifest(path)
             if manifest is not None:
                 yield manifest
@@ -354,6 +354,14 @@ def _key(track: str) -> str:
     """Give a short name for a song's name; to many file systems Song and song are one."""
     folded = unicodedata.normalize("NFC", track).casefold()
     return hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _time(path: Path) -> tuple[int, str]:
+    """Give when a file was changed, in ns, and its name; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except OSError:
+        return 0, path.name
 
 
 def _kept(path: Path) -> Path:

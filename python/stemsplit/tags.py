@@ -65,7 +65,10 @@ _APE: Final = {  # the fields that APE calls otherwise than Vorbis comments do
 _PAIRS: Final = ("tracknumber", "discnumber")  # a number, or a number and how many there are
 _COVER_FRONT: Final = 3
 _MP4_NUMBERS: Final = 1 << 15  # what its fields of 16 bits hold
-_ID3_DATE: Final = re.compile(r"\d{4}(-\d\d){0,2}([ T]\d\d(:\d\d){0,2})?")
+# A year, and what may follow; mutagen takes other separators too, and no time zone.
+_ID3_DATE: Final = re.compile(
+    r"(\d{4}([-/.]\d\d?){0,2}([ T]\d\d(:\d\d){0,2})?)(\.\d+)?(Z|[+-]\d\d:?\d\d)?"
+)
 _SIGNATURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _MP4_IMAGES: Final = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
 
@@ -260,7 +263,7 @@ def _to_id3(target: Any, tags: Tags) -> None:
     for name, values in tags.fields.items():
         key = _KEYS[name].id3
         if key == "TDRC":  # which mutagen makes a date of, whatever it is
-            values = [value for value in values if _ID3_DATE.fullmatch(value)]
+            values = [date[1] for value in values if (date := _ID3_DATE.fullmatch(value))]
             if not values:
                 continue
         if key == "COMM":

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stemsplit.batches import Batch, batches, makers_watched
 from stemsplit.checkpoints import BEST, CHECKPOINT, check_folder, fill, load
-from stemsplit.errors import StemsplitError
+from stemsplit.errors import InputError, StemsplitError
 from stemsplit.files import replaced
 from stemsplit.loop_settings import LoopSettings, check_same
 from stemsplit.optimizers import optimizers_for
@@ -244,8 +244,10 @@ class Training:
                 for left in self.folder.glob(f".{name}.*.tmp"):
                     left.unlink()
         state = load(self.folder / CHECKPOINT)
-        if state["best"]:
-            load(self.folder / BEST)  # without which the training could not end
+        if state["best"]:  # without which the training could not end
+            if not (self.folder / BEST).exists():
+                raise InputError(f"nothing to resume in {self.folder}", wanted=f"a {BEST} too")
+            load(self.folder / BEST)
         check_same(json.loads(self._fingerprint), json.loads(state["settings"]))
         self._advance(state["step"] - 1)
         self.network.load_state_dict(state["network"])

@@ -7,10 +7,10 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -65,7 +65,7 @@ class ConfigurableCommand(Command):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
-            raise placed(ctx, error) from error
+            raise_placed(ctx, error)
         except typer.BadParameter as error:
             place = error.param and place_of(ctx, str(error.param.name))
             if place:
@@ -106,12 +106,21 @@ def variable_name(key: str) -> str:
     return f"STEMSPLIT_{key.upper().replace('-', '_')}"
 
 
-def placed(context: Any, error: UsageError) -> UsageError:
+def raise_placed(context: Any, error: UsageError, left_out: Collection[str] = ()) -> NoReturn:
+    """Raise an error of a command's options once more, or the one that `placed` gives."""
+    told = placed(context, error, left_out)
+    if told is error:
+        raise error
+    raise told from error
+
+
+def placed(context: Any, error: UsageError, left_out: Collection[str] = ()) -> UsageError:
     """Give an error of a command's options that says where they came from, if not from its line.
 
-    It names no options any more, so that this is said once.
+    It names no options any more, so that this is said once. Those that are left out are none.
     """
-    places = dict.fromkeys(filter(None, (place_of(context, name) for name in error.options)))
+    names = [name for name in error.options if name not in left_out]
+    places = dict.fromkeys(filter(None, (place_of(context, name) for name in names)))
     if not places:
         return error
     return UsageError(

@@ -131,7 +131,10 @@ class Command(TyperCommand):
         try:
             rest: list[str] = super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            raise _told(ctx, error) from error
+            told = _told(ctx, error)
+            if told is None:
+                raise
+            raise told from error
         return rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -149,11 +152,11 @@ def usage_word(argument: Any) -> str:
     return word if argument.required else f"[{word}]"
 
 
-def _told(ctx: Any, error: typer.BadParameter) -> Exception:
-    """Give the error of a value as this program words it, where the parser leaves the value out."""
+def _told(ctx: Any, error: typer.BadParameter) -> UsageError | None:
+    """Give the error of a value as this program words it; None where the parser names the value."""
     reasons = getattr(error.__cause__, "errors", None)  # of Typer from 0.29 on
     if error.param is None or reasons is None:
-        return error
+        return None
     reason = reasons()[0]
     wanted = str(reason["msg"]).removeprefix("Input should be ").split(", ")[0]
     return UsageError(

@@ -56,7 +56,7 @@ def info(
         raise UsageError("info needs a file", got="-", remedy="save what the pipe gives first")
     if output is not None and pipes.is_pipe(output):
         raise UsageError("info needs a folder to plan for", got="-o -")
-    outputs = settled(context, lambda left_out: files.without(left_out).outputs())
+    outputs = settled(context, lambda left_out: files.without(left_out).outputs(), vars(files))
     card = read_card(find_card(model))
     with libraries_silenced():
         facts = _facts(file)

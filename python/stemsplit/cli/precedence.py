@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
-from stemsplit.cli.config_file import place_of, placed
+from stemsplit.cli.config_file import place_of, raise_placed
 from stemsplit.errors import UsageError
 
 _T = TypeVar("_T")
@@ -15,6 +15,7 @@ _RANKS: Final = {"COMMANDLINE": 0, "ENVIRONMENT": 1, "DEFAULT_MAP": 2}
 def settled(
     context: Any,
     build: Callable[[Collection[str]], _T],
+    may_yield: Collection[str],
     tell: Callable[[str], None] = lambda _line: None,
 ) -> _T:
     """Build something of a command's options; of two that contradict, the weaker one yields.
@@ -29,6 +30,8 @@ def settled(
     build:
         Takes the names of the options to leave as if nobody had set them, and raises `UsageError`
         with the names of those that are to blame.
+    may_yield:
+        The names of those that it can leave so.
     tell:
         Called with a line for each option that yields.
 
@@ -42,9 +45,9 @@ def settled(
         try:
             return build(left_out)
         except UsageError as error:
-            yielding = weaker(context, error.options, left_out)
+            yielding = weaker(context, error.options, left_out) & set(may_yield)
             if not yielding:
-                raise placed(context, error) from error
+                raise_placed(context, error, left_out)
             for name in sorted(yielding):
                 tell(f"{_spelled(name)} of {place_of(context, name)} is left out: {error.what}")
             left_out |= yielding

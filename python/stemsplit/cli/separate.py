@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from stemsplit.cli import options, pipes
-from stemsplit.cli.config_file import placed
+from stemsplit.cli.config_file import place_of, placed
 from stemsplit.cli.groups import FileGroup, WorkGroup, takes_groups
 from stemsplit.cli.precedence import settled, weaker
 from stemsplit.separate_options import SeparateOptions
@@ -40,11 +40,14 @@ def separate(
     """
     from stemsplit.cli.command import Reporting, run_command  # rich, which only this needs
 
-    if pipes.is_pipe(output) and "as_json" in weaker(context, ["output", "as_json"]):
-        as_json = False
+    taken = pipes.is_pipe(output) and "as_json" in weaker(context, ["output", "as_json"])
+    kept = as_json and not taken
+    reporting = Reporting(as_json=kept, log=log, quiet=quiet, profile=profile)
 
     def settings(folder: Path, tell: Callable[[str], None]) -> SeparateOptions:
         switches = {"skip_existing": skip_existing, "force": force, "report": report}
+        if as_json is not reporting.as_json:
+            tell(f"--json of {place_of(context, 'as_json')} is left out: the stem goes to stdout")
 
         def build(left_out: Collection[str]) -> SeparateOptions:
             on = {name: value and name not in left_out for name, value in switches.items()}
@@ -53,9 +56,8 @@ def separate(
                 pipes.check_options(built)
             return built
 
-        return settled(context, build, tell)
+        return settled(context, build, {*vars(files), *switches}, tell)
 
-    reporting = Reporting(as_json=as_json, log=log, quiet=quiet, profile=profile)
     return run_command(
         songs, output, settings, reporting, nice=work.nice, placed=partial(placed, context)
     )

@@ -104,7 +104,7 @@ def watch(
         try:
             display.check()
             _check(folder, output, settle)
-            settings = settled(context, build, display.line)
+            settings = settled(context, build, {*vars(files), "report"}, display.line)
             freed = FreedMemory()
             batch = Batch(settings, _Shown(display, freed))
             with _codes_kept():
