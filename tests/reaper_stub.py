@@ -32,19 +32,22 @@ class Reaper:
         self.state = {"program": "/opt/stem split/stemsplit"}
         self.typed: list[str] = []
         self.asked = 0
+        self.questions: list[str] = []
         self.deferred: list[Any] = []
         self.commands: list[str] = []
         self.keys: list[int] = []
         self.windows = 0
         self.on_start = lambda _folder: None
         self.renders = True
+        self.seconds = 12.5
 
     @property
     def tracks(self) -> list[dict[str, Any]]:
         return self.projects[self.project]
 
     def add_track(self, **facts: Any) -> dict[str, Any]:
-        track = {"items": [], "I_FOLDERDEPTH": 0.0, **facts}
+        mixer = {"D_VOL": 1.0, "D_PAN": 0.0, "I_SOLO": 0.0}
+        track = {"items": [], "I_FOLDERDEPTH": 0.0, **mixer, **facts}
         self.tracks.append(track)
         return track
 
@@ -75,8 +78,9 @@ class Reaper:
     def SetExtState(self, _section, key, value, _keep):
         self.state[key] = value
 
-    def GetUserInputs(self, _title, _count, _captions, _values):
+    def GetUserInputs(self, _title, _count, captions, _values):
         self.asked += 1
+        self.questions.append(captions.split(",")[0])
         return (True, self.typed.pop(0)) if self.typed else (False, "")
 
     def CountSelectedMediaItems(self, _project):
@@ -141,7 +145,8 @@ class Reaper:
         return "0"
 
     def time_precise(self):
-        return 12.5
+        self.seconds += 0.37
+        return self.seconds
 
     def defer(self, function):
         self.deferred.append(function)

@@ -151,6 +151,16 @@ def test_the_last_track_of_a_folder(reaper, play):
     assert [track["I_FOLDERDEPTH"] for track in reaper.tracks] == [0, 0, 0, 0, -2, 0]
 
 
+@pytest.mark.usefixtures("item")
+def test_the_stems_sound_where_and_as_loud_as_the_item(reaper, play):
+    mixer = {"D_VOL": 0.5, "D_PAN": -0.3, "I_SOLO": 2.0}
+    reaper.tracks[0] |= mixer
+    reaper.on_start = stems_written(NAMES)
+    play()
+    for track in reaper.tracks[1:5]:
+        assert {key: track[key] for key in mixer} == mixer
+
+
 def test_another_project_that_is_in_front_when_the_stems_are_there(reaper, item, play):
     def start(folder):
         stems_written(NAMES)(folder)
@@ -283,10 +293,11 @@ def test_what_cannot_be_separated(reaper, item, play):
 @pytest.mark.usefixtures("item")
 def test_the_program_is_asked_for_once(reaper, play):
     reaper.state = {}
-    reaper.typed = ['bad"quote', " /opt/stem split/stemsplit "]
+    reaper.typed = ['bad"quote', ' "/opt/stem split/stemsplit" ']
     reaper.on_start = stems_written(NAMES)
     play()
     assert reaper.asked == 2
+    assert reaper.questions[1] == "No stemsplit answers there: its path"
     assert reaper.state == {"program": "/opt/stem split/stemsplit"}
     assert names_of(reaper) == ["song", *NAMES, "below"]
 
@@ -297,6 +308,13 @@ def test_the_question_is_cancelled(reaper, play):
     play()
     assert reaper.rendered == {}
     assert reaper.messages == []
+
+
+def test_names_that_are_no_text(lua):
+    source = SCRIPT.read_text(encoding="utf-8").removesuffix("main()\n") + "return parse_value"
+    lua.globals().reaper = None
+    check = lua.eval("function(parse, text) return (parse(text, 1)) == 'a\\x80b' end")
+    assert check(lua.execute(source), json.dumps("a\udc80b"))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ local function parse_string(text, at)
         code = 0x10000 + (code - 0xD800) * 0x400 + tonumber(low, 16) - 0xDC00
         at = at + 6
       end
-      parts[#parts + 1] = utf8.char(code)
+      -- A byte of a file's name that is no text comes as half of a pair.
+      local byte = code >= 0xDC80 and code <= 0xDCFF and string.char(code - 0xDC00)
+      parts[#parts + 1] = byte or utf8.char(code)
     else
       parts[#parts + 1] = ESCAPES[letter] or letter
     end
@@ -119,11 +121,15 @@ end
 local function find_program()
   local program = reaper.GetExtState(SECTION, "program")
   if program == "" then program = "stemsplit" end
+  local question = "Path of the program (which stemsplit)"
   while not answers(program) do
-    local chosen, typed = reaper.GetUserInputs(
-      TITLE, 1, "Path of the program (which stemsplit),extrawidth=300", program)
+    -- A path may hold commas, which would end it in what is returned.
+    local captions = question .. ",extrawidth=300,separator=\n"
+    local chosen, typed = reaper.GetUserInputs(TITLE, 1, captions, program)
     if not chosen then return nil end
     program = typed:match("^%s*(.-)%s*$")
+    program = program:match('^"(.*)"$') or program  -- as Windows copies paths
+    question = "No stemsplit answers there: its path"
   end
   reaper.SetExtState(SECTION, "program", program, true)
   return program
@@ -244,6 +250,12 @@ local function add_stems(source, outputs)
     last = add_stem(index + offset - 1, name, outputs[name], source)
     -- The whole mix goes on sounding; with its stems it would sound twice.
     if not source.item then reaper.SetMediaTrackInfo_Value(last, "B_MUTE", 1) end
+    if parent then  -- an item is rendered as it is before these
+      for _, key in ipairs({ "D_VOL", "D_PAN", "I_SOLO" }) do
+        local value = reaper.GetMediaTrackInfo_Value(source.track, key)
+        reaper.SetMediaTrackInfo_Value(last, key, value)
+      end
+    end
   end
   if depth < 0 then  -- the source closed its folder, which the last stem has to do now
     reaper.SetMediaTrackInfo_Value(source.track, "I_FOLDERDEPTH", 0)
@@ -322,7 +334,7 @@ local function wait_for(source, folder)
     end
     gfx.x, gfx.y = 15, 17
     gfx.drawstr(string.format(
-      "Separating %s ... %d s (Esc: do not wait for it)", source.name,
+      "Separating %s ... %.0f s (Esc: do not wait for it)", source.name,
       reaper.time_precise() - began))
     gfx.update()
     reaper.defer(look)
