@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import pickle
 import stat
@@ -30,6 +31,19 @@ def packed(entries: dict[str | zipfile.ZipInfo, bytes], kind: int = zipfile.ZIP_
         warnings.simplefilter("ignore")  # of duplicate names
         for name, data in entries.items():
             archive.writestr(name, data)
+    return file.getvalue()
+
+
+def shared() -> bytes:
+    """Give an archive of which several entries are the same bytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in {**GOOD, "net/data/1": bytes(5000)}.items():
+            archive.writestr(name, data)
+        for number in range(2, 5):
+            entry = copy.copy(archive.getinfo("net/data/1"))
+            entry.filename = entry.orig_filename = f"net/data/{number}"
+            archive.filelist.append(entry)
     return file.getvalue()
 
 
@@ -66,6 +80,7 @@ def test_packaged_weights_pass() -> None:
         (packed({f"net/{n}": b"" for n in range(20_001)}), "20001 entries"),
         (packed({**GOOD, "net/code/x": bytes(65 << 20)}, zipfile.ZIP_DEFLATED), "bytes of code"),
         (packed({"net/data.pkl": b"", "net/data/0": b""}), "without code"),
+        (shared(), "entries that share their bytes"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

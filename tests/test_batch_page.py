@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 
 import pytest
 
@@ -65,6 +66,25 @@ def test_a_page_that_fails_leaves_the_stems_in_the_report(separate, tmp_path, mo
     assert (code, song["status"]) == (73, "failed")
     assert "cannot write song.html" in err
     assert song["outputs"]["bass"] == str(tmp_path / "out" / "song" / "bass.wav")
+
+
+def test_a_page_older_than_the_stems_is_written_anew(separate, tmp_path, random_model):
+    separate()
+    line = ["-o", str(tmp_path / "out"), "-m", str(random_model), "--soft", "-q", "--no-config"]
+    assert run([str(tmp_path / "song.wav"), *line]) == 0
+    _, (song,), _ = separate("--soft", "--skip-existing")
+    assert song["status"] == "skipped"
+    assert ">soft<" in (tmp_path / "out" / "song.html").read_text(encoding="utf-8")
+
+
+def test_what_a_killed_page_left_goes_after_a_week(separate, tmp_path):
+    (tmp_path / "out").mkdir()
+    old, young = (tmp_path / "out" / f".song.html.{number}.tmp" for number in (1, 2))
+    for path in (old, young):
+        path.write_text("half of it")
+    os.utime(old, (0, 0))
+    separate()
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_the_user_s_own_page_is_not_replaced(separate, tmp_path):

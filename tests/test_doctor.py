@@ -126,6 +126,30 @@ def test_a_gpu_that_torch_cannot_use(monkeypatch):
     assert "CUDA build of torch" in check.remedy
 
 
+def test_an_extra_that_does_not_import(monkeypatch):
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    assert checked()["watchfiles"].status == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MODEL", "gone", "gone"),
+        ("SHIFTS", "abc", "bad --shifts (from STEMSPLIT_SHIFTS): abc"),
+        ("DEVICE", "cuda:99", "cuda:99"),
+        ("FORMAT", "wma", "bad --format (from STEMSPLIT_FORMAT): wma"),
+        ("TWO_STEMS", "piano", "no such stem: piano"),
+    ],
+)
+def test_defaults_with_which_every_song_would_fail(monkeypatch, name, value, told):
+    monkeypatch.setattr(doctor_module, "_CHECKS", {"defaults": doctor_module._defaults})
+    assert checked()["defaults"].detail.startswith(f"{DEFAULT_MODEL} on c")
+    monkeypatch.setenv(f"STEMSPLIT_{name}", value)
+    check = checked()["defaults"]
+    assert check.status == "wrong"
+    assert told in check.detail
+
+
 def test_a_bad_configuration_and_variables(monkeypatch, tmp_path):
     (tmp_path / "config" / "stemsplit").mkdir(parents=True)
     (tmp_path / "config" / "stemsplit" / "config.toml").write_text("colour = 1")

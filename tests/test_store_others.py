@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,6 +72,54 @@ def test_what_took_a_renamed_stems_place_is_not_taken_back(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "replace", replace)
     OutputStore(tmp_path).recover()
     assert contents(tmp_path) == earlier | {"vocals.wav": "sung by hand"}
+
+
+def prepared(root, place, name="pay"):
+    """Make what a folder from anywhere may hold: a song that a kill kept from being renamed."""
+    part = root / ".stemsplit" / "0123456789abcdef.part"
+    part.mkdir(parents=True)
+    (part / "pay").write_text("not asked for")
+    staged = dataclasses.replace(manifest(), track="x", moves={name: place}, owned=(place,))
+    (part / "manifest.json").write_text(staged.to_json())
+
+
+@pytest.mark.parametrize(
+    "place", ["../mine", "a/../../mine", "{outside}/mine", ".stemsplit/x", "C:/mine", "a\\mine", ""]
+)
+def test_a_folder_from_anywhere_writes_nowhere_else(tmp_path, place):
+    root, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    prepared(root, place.format(outside=outside))
+    OutputStore(root).recover()
+    assert everything_in(outside) == everything_in(root) == []
+    assert not (tmp_path / "mine").exists()
+
+
+def test_nor_does_it_by_a_link_or_take_from_elsewhere(tmp_path):
+    root, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "theirs").write_text("theirs")
+    prepared(root, "song/mine")
+    (root / "song").symlink_to(outside)
+    OutputStore(root).recover()
+    prepared(root, "taken", name="../../../outside/theirs")
+    OutputStore(root).recover()
+    assert everything_in(outside) == ["theirs"]
+    assert not (root / "taken").exists()
+
+
+def test_a_run_at_work_is_let_alone_where_there_are_no_locks(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    store = OutputStore(tmp_path)
+    with store.begin("song") as work:
+        (work.folder / "0.wav").write_text("growing")
+        OutputStore(tmp_path).recover()
+        assert (work.folder / "0.wav").exists()
+        long_ago = time.time() - 7 * 3600
+        for path in (work.folder / "0.wav", work.folder):
+            os.utime(path, (long_ago, long_ago))
+        OutputStore(tmp_path).recover()
+        assert not work.folder.exists()
 
 
 def test_folders_that_only_look_like_ours_stay(tmp_path):

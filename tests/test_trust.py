@@ -101,6 +101,22 @@ def test_acceptance_is_of_the_weights_and_the_geometry(tmp_path: Path, own_folde
         load_network(path, CPU)
 
 
+def test_two_cards_of_one_model_may_both_be_run(tmp_path: Path) -> None:
+    """As one for hard masks and one for soft ones; the weights are the same."""
+    hard = save(tmp_path)
+    card = library.accept(hard)
+    soft = tmp_path / "soft.json"
+    write_card(dataclasses.replace(card, soft=not card.soft), soft)
+    soft.with_suffix(".pt").write_bytes(hard.with_suffix(".pt").read_bytes())
+    library.accept(soft)
+    for path in (hard, soft):
+        load_network(path, CPU)
+    trust.forget(card)
+    for path in (hard, soft):
+        with pytest.raises(ModelError, match="nobody has accepted"):
+            load_network(path, CPU)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"seal": 3}', "[]"])
 def test_a_damaged_record_accepts_nothing(tmp_path: Path, own_folder: Path, text: str) -> None:
     card = library.accept(save(tmp_path))

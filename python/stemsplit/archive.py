@@ -50,6 +50,8 @@ def check_archive(data: bytes, name: str) -> None:
     inflated = sum(e.file_size for e in entries if e.compress_type != zipfile.ZIP_STORED)
     if inflated > _MAX_INFLATED_BYTES:
         raise _bad(name, f"{inflated} bytes of code")
+    if sum(entry.compress_size for entry in entries) > len(data):
+        raise _bad(name, "entries that share their bytes")
     if len(roots) > 1:
         raise _bad(name, "more than one top folder")
     (root,) = roots

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from stemsplit.separate_options import SeparateOptions
 
 _HEAD_BYTES = 1000
+_STALE_SECONDS = 7 * 86_400
 
 
 def page_path(song: Song, options: SeparateOptions) -> Path:
@@ -50,7 +53,7 @@ def with_page(
 ) -> SongReport:
     """Write the page of a song whose stems are there; give its report with the page in it.
 
-    A song that was skipped keeps the page it has.
+    A song that was skipped keeps the page it has, if that is no older than its stems.
 
     Raises
     ------
@@ -58,10 +61,14 @@ def with_page(
         The page cannot be written, or a file not be read.
     """
     path = page_path(song, options)
-    if report.status == SKIPPED and path.exists():
+    if report.status == SKIPPED and _is_of(path, report):
         return dataclasses.replace(report, page=absolute(path))
     began = time.perf_counter()
     outputs = {stem: Path(file) for stem, file in report.outputs.items()}
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a kill
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink()
     facts = PageFacts(song.track, _settings(report, options, card), report.timings)
     write_page(path, song.path, outputs, facts)
     took = time.perf_counter() - began
@@ -71,6 +78,15 @@ def with_page(
         seconds=report.seconds + took,
         timings={**report.timings, "page": took},
     )
+
+
+def _is_of(page: Path, report: SongReport) -> bool:
+    """Tell whether a page was written when the stems were there."""
+    try:
+        stems = max(Path(file).stat().st_mtime_ns for file in report.outputs.values())
+        return page.stat().st_mtime_ns >= stems
+    except OSError:
+        return False
 
 
 def _settings(report: SongReport, options: SeparateOptions, card: ModelCard) -> dict[str, object]:

@@ -47,10 +47,12 @@ def examine(card_path: Path, name: str | None = None) -> Candidate:
     if name is not None:
         card = dataclasses.replace(card, name=check_name(name))
     remedy = "choose another with --name"
-    taken = card.name in packaged_models()
-    if not taken and card.name in own_models():
-        taken = read_card(_card_path(card.name)).sha256 != card.sha256
-        remedy += f", or remove it: stemsplit models remove {card.name}"
+    taken = card.name.casefold() in packaged_models()
+    # By another name too, where a file system knows no capitals.
+    same = [own for own in own_models() if own.casefold() == card.name.casefold()]
+    if not taken and same:
+        taken = same != [card.name] or read_card(_card_path(card.name)).sha256 != card.sha256
+        remedy += f", or remove it: stemsplit models remove {same[0]}"
     if taken:
         raise UsageError("a model of this name is there already", got=card.name, remedy=remedy)
     return Candidate(card, weights, card_path)

@@ -8,13 +8,22 @@ from types import TracebackType
 
 
 class FolderLock:
-    """A lock on a folder that ends with the process; where the system has none, it is free."""
+    """A lock on a folder that ends with the process; where the system has none, it is free.
+
+    Attributes
+    ----------
+    held:
+        Whether it could be had.
+    sure:
+        Whether nobody else can hold it then: not where there are no locks.
+    """
 
     def __init__(self, folder: Path, *, wait: bool = True) -> None:
         self._folder = folder
         self._wait = wait
         self._descriptor: int | None = None
         self.held = False
+        self.sure = False
 
     def __enter__(self) -> FolderLock:
         self.acquire()
@@ -38,7 +47,7 @@ class FolderLock:
         self._descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
-            self.held = True
+            self.held = self.sure = True
         except BlockingIOError:
             self.held = False
         except OSError:  # a file system without locks

@@ -8,12 +8,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from stemsplit.files import absolute
 from stemsplit.models import ModelCard
-from stemsplit.outputs import OutputOptions
+from stemsplit.outputs import STATE_FOLDER, OutputOptions
 
 SCHEMA = 1
 _READ_BYTES = 1 << 20
@@ -116,7 +116,10 @@ class Manifest:
 
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Tell whether it was made with these settings."""
-        return bool(_canonical(settings) == _canonical(self.settings))
+        mine, theirs = _canonical(settings), _canonical(self.settings)
+        if "seal" not in theirs.get("model", {}):  # as of older records
+            mine.get("model", {}).pop("seal", None)
+        return bool(mine == theirs)
 
     def is_done(self, settings: Mapping[str, Any], path: Path, root: Path) -> bool:
         """Tell whether all that these settings would make of a file lies below a folder already."""
@@ -131,7 +134,7 @@ def song_settings(
     Device, precision, threads and segment are left out: they change rounding only. Shifts and a
     bit rate are there where they are asked for, so that records from before them stay good.
     """
-    model = {"name": card.name, "sha256": card.sha256}
+    model = {"name": card.name, "sha256": card.sha256, "seal": card.seal}
     settings = {"model": model, "soft": soft, **dataclasses.asdict(options)}
     if options.bitrate is None:
         del settings["bitrate"]
@@ -151,6 +154,27 @@ def read_manifest(path: Path) -> Manifest | None:
         if facts["schema"] != SCHEMA:
             return None
         changed = {"input": Fingerprint(**facts["input"]), "owned": tuple(facts["owned"])}
-        return Manifest(**{**facts, **changed})
-    except (OSError, ValueError, TypeError, KeyError):
+        manifest = Manifest(**{**facts, **changed})
+        return manifest if _stays_below(manifest) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _stays_below(manifest: Manifest) -> bool:
+    """Tell whether all files of a record lie in its folder, which may have come from anywhere."""
+    places = {
+        *manifest.outputs.values(),
+        *manifest.moves.values(),
+        *(place for places in (manifest.sizes, manifest.earlier) for place in places),
+        *manifest.owned,
+    }
+    names = all(len(_parts(name)) == 1 for name in manifest.moves)
+    return names and all(STATE_FOLDER not in map(str.casefold, _parts(place)) for place in places)
+
+
+def _parts(place: str) -> tuple[str, ...]:
+    """Give the parts of a path that goes down only; raises `ValueError` for others."""
+    path, drive = PurePosixPath(place), PureWindowsPath(place).drive
+    if path.is_absolute() or drive or "\\" in place or ".." in path.parts or not path.parts:
+        raise ValueError(f"a path that leads elsewhere: {place}")
+    return path.parts

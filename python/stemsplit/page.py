@@ -11,11 +11,12 @@ import importlib.util
 import io
 import math
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -116,9 +117,14 @@ def write_page(path: Path, mixture: Path, stems: Mapping[str, Path], facts: Page
     # Encoding the sound takes nearly all of the time, and does so outside Python's lock.
     with ExitStack() as files, replaced(path) as temporary, ThreadPoolExecutor() as pool:
         beside = temporary.parent  # on the same disk, which is the one that is known to have room
+        stop = threading.Event()
         audio = [files.enter_context(tempfile.TemporaryFile(dir=beside)) for _ in tracks]
-        measured = pool.map(_portrait, tracks.values(), repeat(samples), audio)
-        portraits = dict(zip(tracks, measured, strict=True))
+        try:
+            measured = pool.map(_portrait, tracks.values(), repeat(samples), audio, repeat(stop))
+            portraits = dict(zip(tracks, measured, strict=True))
+        except BaseException:  # an error in one of them, or Ctrl-C here
+            stop.set()
+            raise
         template.stream(_context(portraits, facts)).dump(str(temporary), encoding="utf-8")
 
 
@@ -128,10 +134,11 @@ def _count_samples(path: Path) -> int:
         return sum(block.shape[1] for block in reader.blocks(_BLOCK_SAMPLES))
 
 
-def _portrait(path: Path, samples: int, audio: IO[bytes]) -> Portrait:
+def _portrait(path: Path, samples: int, audio: IO[bytes], stop: threading.Event) -> Portrait:
     with AudioReader(path) as reader:
         scale = Scale(reader.sample_rate, samples)
-        return portrait_of(reader.blocks(_BLOCK_SAMPLES), reader.channels, scale, audio)
+        blocks = takewhile(lambda _: not stop.is_set(), reader.blocks(_BLOCK_SAMPLES))
+        return portrait_of(blocks, reader.channels, scale, audio)
 
 
 def _context(portraits: Mapping[str, Portrait], facts: PageFacts) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -27,12 +28,13 @@ from stemsplit.errors import NoSpaceError, OutputError, output_error
 from stemsplit.files import existing, folders_between, remove_empty, sync_folder
 from stemsplit.locks import FolderLock
 from stemsplit.manifest import Manifest, read_manifest
+from stemsplit.moves import is_changed, keep, kept, moved
 from stemsplit.outputs import STATE_FOLDER
 
 _KEY = 16 * "[0-9a-f]"  # what names a song, as a pattern: other folders are none of ours
 _PART = ".part"
 _STAGED = "manifest.json"
-_KEPT = ".earlier"
+_LONGEST_REST_SECONDS = 6 * 3600
 _TRIES = 20  # to begin a song, while other runs remove the folders they no longer need
 
 
@@ -84,7 +86,7 @@ class OutputStore:
                         contextlib.suppress(FileNotFoundError),  # its run has just ended
                         FolderLock(folder, wait=False) as lock,
                     ):
-                        if lock.held:
+                        if lock.held and (lock.sure or _is_old(folder)):
                             self._recover(folder)
         except FileNotFoundError:  # nothing is left there, another run found
             pass
@@ -200,7 +202,7 @@ class OutputStore:
             for path, target in targets.items():
                 if path.exists():  # else it is moved already, before a kill
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    _keep(target, _kept(path))
+                    keep(target, kept(path))
                     path.replace(target)
             for place in {target.parent for target in targets.values()}:
                 sync_folder(place)
@@ -213,8 +215,16 @@ class OutputStore:
         self._needed.discard(folder)
 
     def _is_foreign(self, path: Path, place: str, previous: Manifest | None) -> bool:
-        """Tell whether the place of a file that was not moved yet has one that no run made."""
-        if not path.exists() or not os.path.lexists(self.root / place):
+        """Tell whether the place of a file that was not moved yet is none of ours.
+
+        It has a file that no run made, or a link leads to it out of the folder.
+        """
+        if not path.exists():
+            return False
+        inside = Path(os.path.realpath(self.root))
+        if not Path(os.path.realpath((self.root / place).parent)).is_relative_to(inside):
+            return True
+        if not os.path.lexists(self.root / place):
             return False
         return previous is None or not previous.holds(place, self.root)
 
@@ -227,13 +237,13 @@ class OutputStore:
         """
         undone = True
         for path, target in targets.items():
-            if not path.exists() and _is_changed(
+            if not path.exists() and is_changed(
                 target, manifest.sizes.get(manifest.moves[path.name])
             ):
                 continue
-            back = path.exists() or _moved(target, path)
-            if back and os.path.lexists(_kept(path)):
-                back = _moved(_kept(path), target)
+            back = path.exists() or moved(target, path)
+            if back and os.path.lexists(kept(path)):
+                back = moved(kept(path), target)
             undone &= back
             remove_empty(folders_between(self.root, target.parent))
         return undone
@@ -356,45 +366,21 @@ def _key(track: str) -> str:
     return hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
+def _is_old(folder: Path) -> bool:
+    """Tell whether nothing in a folder has changed for hours, so that no run can be at work there.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is gone.
+    """
+    last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    return time.time() - last > _LONGEST_REST_SECONDS
+
+
 def _time(path: Path) -> tuple[int, str]:
     """Give when a file was changed, in ns, and its name; 0 where it is gone."""
     try:
         return path.stat().st_mtime_ns, path.name
     except OSError:
         return 0, path.name
-
-
-def _kept(path: Path) -> Path:
-    """Give where the file that a new one replaces stays until all are in their places."""
-    return path.with_name(path.name + _KEPT)
-
-
-def _keep(target: Path, kept: Path) -> None:
-    """Keep the file that is about to be replaced, if any, under a second name."""
-    if os.path.lexists(kept) or not os.path.lexists(target):
-        return
-    if target.is_dir() and not target.is_symlink():  # which no file can replace
-        return
-    try:
-        os.link(target, kept, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # a file system without links
-        target.replace(kept)
-
-
-def _is_changed(path: Path, size: int | None) -> bool:
-    """Tell whether a file is there that has another size."""
-    try:
-        return size is not None and path.stat().st_size != size
-    except OSError:
-        return False
-
-
-def _moved(path: Path, place: Path) -> bool:
-    """Move a file; tell whether it is there now, or there is nothing left to move, or no place."""
-    try:
-        path.replace(place)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True

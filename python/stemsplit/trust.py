@@ -10,7 +10,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stemsplit.cards import ModelCard
 from stemsplit.errors import ModelError, output_error
@@ -61,10 +61,10 @@ def check_known(card: ModelCard, card_path: Path) -> None:
                 remedy="install stemsplit again",
             )
         return
-    seal = _accepted_seal(card.sha256)
-    if card.seal in (seal, *SEALS.values()):
+    seals = _accepted_seals(card.sha256)
+    if card.seal in (*seals, *SEALS.values()):
         return
-    unknown = seal is None
+    unknown = not seals
     raise ModelError(
         f"model {card.name} is code that {'nobody has accepted' if unknown else 'has changed'}",
         got=f"SHA-256 {card.sha256[:16]}…" if unknown else "a card that was accepted otherwise",
@@ -82,13 +82,17 @@ def accept(card: ModelCard) -> None:
         The user's folder cannot be written to.
     """
     path = _record(card.sha256)
-    facts = {"name": card.name, "seal": card.seal, "accepted": time.strftime("%Y-%m-%d %H:%M:%S")}
+    when = time.strftime("%Y-%m-%d %H:%M:%S")
+    facts: dict[str, Any] = {"name": card.name, "seal": card.seal, "accepted": when}
+    others = [seal for seal in _accepted_seals(card.sha256) if seal != card.seal]
+    if others:  # cards of the same weights, such as for hard masks and for soft ones
+        facts["others"] = others
     with replaced(path, OTHER_FOLDER) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def forget(card: ModelCard) -> bool:
-    """Take back what `accept` did; tell whether there was something to take back."""
+    """Take back what `accept` did for all cards of a model's weights; tell whether it had."""
     path = _record(card.sha256)
     try:
         path.unlink()
@@ -99,12 +103,13 @@ def forget(card: ModelCard) -> bool:
     return True
 
 
-def _accepted_seal(sha256: str) -> str | None:
+def _accepted_seals(sha256: str) -> list[str]:
     try:
-        seal = json.loads(_record(sha256).read_bytes())["seal"]
-    except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: not accepted
-        return None
-    return seal if isinstance(seal, str) else None
+        facts = json.loads(_record(sha256).read_bytes())
+        seals = [facts["seal"], *facts.get("others", [])]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none, or damaged
+        return []
+    return [seal for seal in seals if isinstance(seal, str)]
 
 
 def _record(sha256: str) -> Path:

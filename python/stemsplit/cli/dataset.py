@@ -233,6 +233,11 @@ def solos(
 
     settings = SoloSettings(below=below, at_least=at_least, instrumental=instrumental)
     separator = Separator(model)
+    lacking = [source for source in SOURCES if source not in separator.card.sources]
+    if lacking:
+        raise UsageError(
+            "solos need a model of four stems", got=f"none of {', '.join(lacking)}", wanted="one"
+        )
     jobs = solo_jobs(
         recordings,
         lambda audio: separator.separate(audio, SAMPLE_RATE).stems,

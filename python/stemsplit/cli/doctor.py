@@ -7,9 +7,10 @@ import io
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,9 @@ _REINSTALL = "install stemsplit again, as its README says"
 _FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "AIFF": "PCM_16", "OGG": "VORBIS",
             "MP3": "MPEG_LAYER_III"}  # fmt: skip
 _TEST_SECONDS = 3.0
+_DRIVERS = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libcuda.so.1")
+# What extras are imported as; museval's package wants FFmpeg, which only its metrics do without.
+_MODULES = {"av": "av", "jinja2": "jinja2", "pillow": "PIL", "watchfiles": "watchfiles"}
 _PURPOSES = {
     "av": "reads m4a, mp4, wma and the rest",
     "report": "--report",
@@ -113,7 +117,7 @@ def _devices() -> Iterator[Check]:
             facts = torch.cuda.get_device_properties(index)
             memory = f"{facts.total_memory / 2**30:.0f} GiB"
             yield Check("CUDA", "ok", f"cuda:{index}: {facts.name}, {memory}")
-    elif not Path("/proc/driver/nvidia/version").exists():
+    elif not (shutil.which("nvidia-smi") or any(Path(place).exists() for place in _DRIVERS)):
         yield Check("CUDA", "note", "no NVIDIA GPU found; songs are separated on the CPU")
     elif torch.version.cuda is None:
         remedy = "install a CUDA build of torch: https://pytorch.org/get-started/locally/"
@@ -147,11 +151,23 @@ def _decoders() -> Iterator[Check]:
 def _extras() -> Iterator[Check]:
     for package, extra in EXTRAS.items():
         number = installed(package)
-        if number:
+        fault = _import_fault(package) if number else None
+        if fault:
+            yield Check(package, "wrong", f"does not import: {fault}", installing(extra))
+        elif number:
             yield Check(package, "ok", f"{number} ({_PURPOSES[extra]})")
         else:
             missing = f"not installed ({_PURPOSES[extra]})"
             yield Check(package, "note", missing, installing(extra))
+
+
+def _import_fault(package: str) -> str | None:
+    """Tell why a package that is installed does not import; None where it does."""
+    try:
+        importlib.import_module(_MODULES.get(package, "stemsplit"))
+    except Exception as error:  # with anything, as a library that is missing
+        return str(error)
+    return None
 
 
 def _settings() -> Iterator[Check]:
@@ -167,6 +183,30 @@ def _settings() -> Iterator[Check]:
         strange = ", ".join(name for name in variables if name not in _known_variables())
         remedy = f"nothing reads {strange}: is it written right?" if strange else None
         yield Check("variables", "note", values, remedy)
+
+
+def _defaults() -> Iterator[Check]:
+    """Try what a song would be separated with, by the configuration file and the variables."""
+    from stemsplit.cli.app import app
+    from stemsplit.cli.groups import FileGroup, WorkGroup
+    from stemsplit.cli.precedence import settled
+    from stemsplit.infer import choose_device
+    from stemsplit.models import find_card, read_card
+
+    group = typer.main.get_command(app)
+    command = group.commands["separate"]  # type: ignore[attr-defined]
+    parent = command.context_class(group, info_name="stemsplit")
+    context = command.make_context("separate", ["SONG", "-o", "FOLDER"], parent)
+    given = context.params
+    files = FileGroup(**{field.name: given[field.name] for field in fields(FileGroup)})
+    work = WorkGroup(**{field.name: given[field.name] for field in fields(WorkGroup)})
+    settings = settled(
+        context, lambda out: work.settings(Path("FOLDER"), files.without(out)), vars(files)
+    )
+    card = read_card(find_card(settings.model))
+    settings.outputs.names(card.sources)
+    detail = f"{card.name} on {choose_device(settings.device)}, as {settings.outputs.format}"
+    yield Check("defaults", "ok", detail)
 
 
 def _known_variables() -> set[str]:
@@ -228,6 +268,7 @@ _CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "decoders": _decoders,
     "extras": _extras,
     "configuration": _settings,
+    "defaults": _defaults,
     "models": _models,
     "self-test": _self_test,
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stemsplit.library import Candidate
 
 # The first that a card has; SNR is the energy ratio over whole excerpts that README calls SDR.
+_LARGEST_FIGURE = 1e9
 _MEASURES = {"snr": "SDR", "museval_sdr": "museval's SDR"}
 
 
@@ -61,7 +62,7 @@ def _rows(card: ModelCard, size: str) -> list[tuple[str, str]]:
     rows = [("", card.description), ("stems", ", ".join(card.sources))]
     rows.append(("size", f"{card.parameters:,} parameters, {size}"))
     speed = card.validation.get("speed")
-    if isinstance(speed, Mapping) and isinstance(speed.get("times_real_time"), (int, float)):
+    if isinstance(speed, Mapping) and _is_figure(speed.get("times_real_time")):
         device = speed.get("device")
         rows.append(("speed", f"{speed['times_real_time']:.0f} × real time on {device}"))
     rows.append(("masks", "soft" if card.soft else "hard unless --soft"))
@@ -102,4 +103,9 @@ def _measure(by_source: object) -> str | None:
 
 def _has(by_source: Mapping[str, Any], source: str, measure: str) -> bool:
     facts = by_source.get(source)
-    return isinstance(facts, Mapping) and isinstance(facts.get(measure), (int, float))
+    return isinstance(facts, Mapping) and _is_figure(facts.get(measure))
+
+
+def _is_figure(value: object) -> bool:
+    """Tell whether a card holds a number there that can be written."""
+    return isinstance(value, (int, float)) and abs(value) < _LARGEST_FIGURE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ SAMPLE_RATE = 44_100
 FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
 # A track's loudest sample, of a stem or of their sum, in full scale: -1 dB.
 _PEAK = 10 ** (-1 / 20)
+_LONGEST_NAME = 200  # bytes, of the 255 that file systems allow; pieces get numbers
 # Hidden, so that nobody takes what is in them for tracks: folders of calls at work, and a file for
 # each job that gave nothing to hear, which may take as long to find out as a track to make.
 _PARTIAL, _SILENT = ".partial-", ".silent"
@@ -54,7 +57,11 @@ class Made:
 def track_name(*parts: str) -> str:
     """Make a folder's name of the parts of a path."""
     joined = "-".join(part for path in parts for part in re.split(r"[/\\]+", path) if part)
-    return re.sub(r"[^\w.,+() -]", "_", joined).strip(". ") or "_"
+    name = re.sub(r"[^\w.,+() -]", "_", joined).strip(". ") or "_"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digits = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digits}"
 
 
 def chosen(jobs: Sequence[Job], limit: int | None, seed: int) -> list[Job]:
@@ -65,8 +72,8 @@ def chosen(jobs: Sequence[Job], limit: int | None, seed: int) -> list[Job]:
     UsageError
         Two jobs of one name.
     """
-    names = [job.name for job in jobs]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(job.name for job in jobs)
+    twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
         raise UsageError(
             "two inputs would become one track", got=", ".join(twice), remedy="rename one"

@@ -120,7 +120,8 @@ def _job(
             audio = audio[:, piece * length : (piece + 1) * length]
         return {source: audio[channels] for source, channels in taken.items()}
 
-    return Job(name, make)
+    status = path.stat()
+    return Job(name, make, f"{dict(taken)} {seconds} {status.st_size} {status.st_mtime_ns}")
 
 
 @lru_cache(maxsize=1)  # the pieces of a recording come one after the other

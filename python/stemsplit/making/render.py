@@ -71,7 +71,7 @@ def render_jobs(songs: Sequence[MidiSong], settings: RenderSettings) -> list[Job
         )
 
     def job(song: MidiSong) -> Job:
-        return Job(song.name, lambda rng: _rendered(song, settings, program, rng))
+        return Job(song.name, lambda rng: _rendered(song, settings, program, rng), str(settings))
 
     return [job(song) for song in songs]
 

@@ -110,7 +110,7 @@ def sing_jobs(
             singer = singers[int(rng.integers(len(singers)))]
             return {"vocals": sung(notes, syllables(singer), settings, rng)}
 
-        return Job(song.name, make)
+        return Job(song.name, make, str(settings))
 
     return [job(song) for song in songs]
 

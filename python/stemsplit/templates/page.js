@@ -161,6 +161,7 @@
   }
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.repeat && !event.code.startsWith("Arrow")) return;
     const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
     if (digit && digit[1] <= mutes.length) {
       toggle((event.shiftKey ? solos : mutes)[digit[1] - 1]);
