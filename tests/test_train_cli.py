@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from conftest import StemMaker, file_limit, write_folder
+from conftest import SongWriter, StemMaker, file_limit, write_folder
+from small_training import write_collection
+from stemsplit.cards import read_card
 from stemsplit.cli.app import run
 from stemsplit.cli.train import LOG, PLOT, _log, _memory_named
+from stemsplit.config import SOURCES
 from stemsplit.errors import NoSpaceError, OutOfMemoryError
 from stemsplit.training import TrainingEvent
 
@@ -76,6 +81,28 @@ def test_a_plot_that_cannot_be_drawn_ends_no_training(
 def test_memory_that_is_out_has_a_remedy_that_trainings_have(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError, match="set a smaller batch_size"), _memory_named():
         raise error
+
+
+def test_the_small_recipe_makes_a_model_that_separates(
+    tmp_path: Path, make_stems: StemMaker, write_song: SongWriter
+) -> None:
+    """As docs/training.md has it, with fewer steps of smaller examples."""
+    data = write_collection(tmp_path / "data", make_stems)
+    recipe = Path(__file__).parent.parent / "recipes" / "small.toml"
+    changes = ["training.steps=4", "training.validate_every=2", "network.batch_size=1"]
+    options = [option for change in [*changes, "network.frames=16"] for option in ("--set", change)]
+    run_folder = tmp_path / "run"
+    line = ["train", str(data / "train"), "--valid", str(data / "valid"), "--recipe", str(recipe)]
+    assert run([*line, "-o", str(run_folder), "--name", "mine", "-q", *options]) == 0
+    card = read_card(run_folder / "mine.json")
+    assert card.training["training"]["steps"] == 4
+    assert [entry["name"] for entry in card.data] == ["train"]
+    song = write_song("song.wav", 0.5)
+    out = tmp_path / "out"
+    assert run([str(song), "-o", str(out), "-m", str(run_folder / "mine.json"), "-q"]) == 0
+    stems = [soundfile.read(out / "song" / f"{stem}.wav")[0] for stem in SOURCES]
+    # Sixteen bits, of which four roundings add up to two steps at most.
+    np.testing.assert_allclose(sum(stems), soundfile.read(song)[0], atol=2 * 2**-15)
 
 
 @pytest.mark.parametrize("name", ["a/b", "ends."])

@@ -113,7 +113,7 @@ def sing(
         list[Path],
         typer.Argument(
             readable=False,
-            metavar="VOICE...",
+            metavar="VOICE",
             help="Dry recordings of sung syllables: a file or a folder for each voice.",
         ),
     ],

@@ -186,7 +186,8 @@ MaxMemory = Annotated[
     typer.Option(
         "--max-memory",
         metavar="SIZE",
-        help="Take no more memory than 800M or 2G: a shorter segment, and the same stems.",
+        help="Take no more memory than that, such as 800M or 2G: a shorter segment, the same "
+        "stems.",
         rich_help_panel=_MODEL,
     ),
 ]
