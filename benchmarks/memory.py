@@ -16,10 +16,10 @@ BAR_MEGABYTES = 150
 SHORT_MINUTES, LONG_MINUTES = 1, 60
 LIMITS = (  # model, pairs of channels, precision, shifts, and limits in MiB for --max-memory
     ("base", 1, "auto", 1, (640, 768, 1024)),
-    ("tiny", 1, "auto", 1, (576, 768, 1024)),
+    ("tiny", 1, "auto", 1, (640, 768, 1024)),
     ("paper", 1, "auto", 1, (640, 768, 1024)),
-    ("base", 3, "float32", 1, (1280,)),
-    ("tiny", 3, "float32", 1, (1280,)),
+    ("base", 3, "float32", 1, (1536,)),
+    ("tiny", 3, "float32", 1, (1536,)),
     ("base", 1, "auto", 2, (768,)),
     ("base", 1, "auto", 4, (1024,)),
 )

@@ -60,9 +60,9 @@ def fill(network: nn.Module, start: Path, settings: Mapping[str, Any]) -> None:
     """
     try:
         if start.is_dir():
-            weights = load(start / BEST)["network"]
+            weights = read_saved(start / BEST)["network"]
             kept = start / CHECKPOINT
-            theirs = json.loads(load(kept)["settings"]) if kept.exists() else {}
+            theirs = json.loads(read_saved(kept)["settings"]) if kept.exists() else {}
         else:
             card, given = load_network(start, torch.device("cpu"))
             weights, theirs = given.state_dict(), card.training
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def load(path: Path) -> dict[str, Any]:
+def read_saved(path: Path) -> dict[str, Any]:
     """Read what `Training` saved; raises `InputError` where it is damaged."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

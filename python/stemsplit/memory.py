@@ -26,8 +26,9 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPECTRA: Final = 6
 _MASKS: Final = 4
 _STEMS: Final = 4
-_BAND_LAYERS: Final = 8  # as fine as the input, which has twice the bands of the finest level
-_PAPER_LAYERS: Final = 7  # its convolutions of all sources at once need room of their own
+# Those of compact networks as fine as the input, which has twice the bands of their finest level;
+# the paper's convolutions of all sources at once need room of their own.
+_LAYERS: Final = 7
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
 _LIBRARIES: Final = 80 * _MIB
@@ -96,7 +97,6 @@ def song_memory(
     masks = 4 * stems * channels * (card.bands + 1 if in_bands else settings.bins)
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
-    layers = _BAND_LAYERS if card.bands else _PAPER_LAYERS
     network = round(pairs * predictor.number_bytes * predictor.widest * (card.bands or card.bins))
     at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
@@ -105,7 +105,7 @@ def song_memory(
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
         + context * 2 * spectrum
     )
-    return _LIBRARIES + shifts * song + at_once * layers * network
+    return _LIBRARIES + shifts * song + at_once * _LAYERS * network
 
 
 @dataclass(frozen=True)

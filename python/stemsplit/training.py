@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.batches import Batch, batches, makers_watched
-from stemsplit.checkpoints import BEST, CHECKPOINT, check_folder, fill, load
+from stemsplit.checkpoints import BEST, CHECKPOINT, check_folder, fill, read_saved
 from stemsplit.errors import InputError, StemsplitError
 from stemsplit.files import replaced
 from stemsplit.loop_settings import LoopSettings, check_same
@@ -193,7 +193,7 @@ class Training:
                     on_event(TrainingEvent(self.step, loss, rate, seconds, validation))
                 if due:
                     self._save_all(validation)
-        state = load(self.folder / BEST)
+        state = read_saved(self.folder / BEST)
         network = self.task.at_step(self.task.first_network(), state["step"] - 1)
         network.load_state_dict(state["network"])
         return network.eval()
@@ -243,11 +243,11 @@ class Training:
             for name in (CHECKPOINT, BEST):  # what a kill left as they were written
                 for left in self.folder.glob(f".{name}.*.tmp"):
                     left.unlink()
-        state = load(self.folder / CHECKPOINT)
+        state = read_saved(self.folder / CHECKPOINT)
         if state["best"]:  # without which the training could not end
             if not (self.folder / BEST).exists():
                 raise InputError(f"nothing to resume in {self.folder}", wanted=f"a {BEST} too")
-            load(self.folder / BEST)
+            read_saved(self.folder / BEST)
         check_same(json.loads(self._fingerprint), json.loads(state["settings"]))
         self._advance(state["step"] - 1)
         self.network.load_state_dict(state["network"])

@@ -86,7 +86,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         if remedy:
             message = f"no such option: {option}"
         elif getattr(getattr(error, "param", None), "name", None) == "output":
-            remedy = "name a folder, such as -o out/"
+            remedy = f"name a folder, such as -o out/; see {command} --help"
         error = UsageError(message, remedy=remedy or f"see {command} --help")
     elif isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITTEN:
         silence(sys.stdout)  # which Python would write to once more at its end
