@@ -68,7 +68,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture(scope="module")
 def separator():
-    return Separator("tiny", "cpu", threads=1)  # what takes the least time with short segments
+    return Separator("paper", "cpu", threads=1)  # what takes the least time with short segments
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def run(separator, songs):
         options = SeparateOptions(
             output,
             outputs,
-            model="tiny",
+            model="paper",
             device="cpu",
             threads=1,
             segment_seconds=0.2,
