@@ -100,6 +100,11 @@ class UsageError(StemsplitError):
         self.options = tuple(options)
 
 
+def option_of(parameter: str) -> str:
+    """Give an option as the command line spells it, by its parameter's name."""
+    return f"--{parameter.replace('_', '-')}"
+
+
 class InputError(StemsplitError):
     """A file that is missing or cannot be opened."""
 

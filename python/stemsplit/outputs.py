@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from stemsplit.errors import AudioError, UsageError
+from stemsplit.errors import AudioError, UsageError, option_of
 
 STATE_FOLDER: Final = ".stemsplit"
 """In an output folder: what it knows of itself, and what grows there."""
@@ -290,7 +290,7 @@ class OutputOptions:
             if value.startswith("float") and self.format not in _FLOATING:
                 raise UsageError(
                     f"--format {self.format} cannot hold floats",
-                    got=f"--{name.replace('_', '-')} {value}",
+                    got=f"{option_of(name)} {value}",
                     remedy="choose --format wav or aiff",
                     options=["format", name],
                 )
@@ -353,5 +353,5 @@ def kept_subtype(source: str) -> str:
 def _one_of(name: str, value: str, known: Sequence[str] | Mapping[str, object]) -> None:
     if value not in known:
         raise UsageError(
-            f"bad --{name.replace('_', '-')}", got=value, wanted=" or ".join(known), options=[name]
+            f"bad {option_of(name)}", got=value, wanted=" or ".join(known), options=[name]
         )

@@ -32,7 +32,7 @@ def stored(
     Raises
     ------
     UsageError
-        No data, or a song that stands on both sides.
+        No data, or a song that stands on both sides, or twice on one.
     InputError, AudioError
         A collection cannot be read.
     """

@@ -151,7 +151,7 @@ def _decoders() -> Iterator[Check]:
 def _extras() -> Iterator[Check]:
     for package, extra in EXTRAS.items():
         number = installed(package)
-        fault = _import_fault(package) if number else None
+        fault = _import_fault(_MODULES[package]) if number and package in _MODULES else None
         if fault:
             yield Check(package, "wrong", f"does not import: {fault}", installing(extra))
         elif number:
@@ -161,10 +161,10 @@ def _extras() -> Iterator[Check]:
             yield Check(package, "note", missing, installing(extra))
 
 
-def _import_fault(package: str) -> str | None:
-    """Tell why a package that is installed does not import; None where it does."""
+def _import_fault(module: str) -> str | None:
+    """Tell why a module that is installed does not import; None where it does."""
     try:
-        importlib.import_module(_MODULES.get(package, "stemsplit"))
+        importlib.import_module(module)
     except Exception as error:  # with anything, as a library that is missing
         return str(error)
     return None

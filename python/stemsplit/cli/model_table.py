@@ -17,8 +17,8 @@ from stemsplit.models import DEFAULT_MODEL, packaged_models
 if TYPE_CHECKING:
     from stemsplit.library import Candidate
 
-# The first that a card has; SNR is the energy ratio over whole excerpts that README calls SDR.
 _LARGEST_FIGURE = 1e9
+# The first that a card has; SNR is the energy ratio over whole excerpts that README calls SDR.
 _MEASURES = {"snr": "SDR", "museval_sdr": "museval's SDR"}
 
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from stemsplit.cli.streams import silence, unwritten_stdout
-from stemsplit.errors import UsageError
+from stemsplit.errors import UsageError, option_of
 from stemsplit.separate_options import SeparateOptions
 
 
@@ -41,10 +41,8 @@ def check_options(options: SeparateOptions) -> None:
     """See that nothing is asked for that needs an output folder; raises `UsageError`."""
     for name in ("report", "skip_existing"):
         if getattr(options, name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{option} needs a folder to look into", got="-o -", options=[name, "output"]
-            )
+            what = f"{option_of(name)} needs a folder to look into"
+            raise UsageError(what, got="-o -", options=[name, "output"])
 
 
 def copy_to_stdout(path: Path) -> None:

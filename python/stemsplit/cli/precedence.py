@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 from stemsplit.cli.config_file import place_of, raise_placed
-from stemsplit.errors import UsageError
+from stemsplit.errors import UsageError, option_of
 
 _T = TypeVar("_T")
 _RANKS: Final = {"COMMANDLINE": 0, "ENVIRONMENT": 1, "DEFAULT_MAP": 2}
@@ -49,7 +49,7 @@ def settled(
             if not yielding:
                 raise_placed(context, error, left_out)
             for name in sorted(yielding):
-                tell(f"{_spelled(name)} of {place_of(context, name)} is left out: {error.what}")
+                tell(f"{option_of(name)} of {place_of(context, name)} is left out: {error.what}")
             left_out |= yielding
 
 
@@ -67,7 +67,3 @@ def weaker(context: Any, options: Collection[str], left_out: Collection[str] = (
     bounds = [min(ranks.values(), default=0) + 1]
     bounds += [rank for name, rank in ranks.items() if name in left_out]
     return {name for name, rank in ranks.items() if rank >= min(bounds)} - set(left_out)
-
-
-def _spelled(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
