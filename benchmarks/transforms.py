@@ -224,10 +224,10 @@ def ratios(record: dict[str, Any]) -> dict[str, float | str]:
     return found
 
 
-def cell(ratio: float | str | None, bar: float = 0) -> str:
+def cell(ratio: float | str | None, bar: float = 0, digits: int = 1) -> str:
     if not isinstance(ratio, float):
         return "–"
-    return f"{ratio:.1f}" if ratio >= bar else f"**{ratio:.1f}** (bar {bar:g})"
+    return f"{ratio:.{digits}f}" if ratio >= bar else f"**{ratio:.{digits}f}** (bar {bar:g})"
 
 
 def table(report: dict[str, Any]) -> str:
@@ -266,7 +266,7 @@ def ratio_rows(records: list[dict[str, Any]], long: bool) -> list[str]:
         other = cell(found.get("other"), bars[3])
         row.append(f"{other} {found['other name']}" if "other name" in found else other)
         row.append(cell(found.get("other, fresh")))
-        row.append(cell(found.get("second thread"), 1.6))
+        row.append(cell(found.get("second thread"), 1.6, digits=2))
         rows.append(row)
     return markdown(head, rows)
 
