@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -214,14 +215,23 @@ def _made_before(store: OutputStore, track: str, source: Path) -> Manifest | Non
 def _write_all(
     stems: Generator[Audio, None, None], mixer: Mixer, writer: SongWriter, watch: Stopwatch
 ) -> int:
-    """Write what a separation gives, as it comes; give the samples per channel."""
+    """Write what a separation gives, as it comes, beside it; give the samples per channel."""
     samples = 0
+
+    def write(block: Audio) -> None:
+        with watch.stage("encode"):
+            writer.write(mixer.mix(block))
+
     # Where writing fails, the threads that read the song end before it is closed.
-    with closing(stems):
+    with closing(stems), ThreadPoolExecutor(1) as beside:
+        pending: Future[None] | None = None
         for block in stems:
-            with watch.stage("encode"):
-                writer.write(mixer.mix(block))
+            if pending is not None:
+                pending.result()
+            pending = beside.submit(write, block)
             samples += block.shape[2]
+        if pending is not None:
+            pending.result()
     return samples
 
 
