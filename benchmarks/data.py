@@ -37,7 +37,7 @@ from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
 from stemsplit.remix import RemixSettings
 from stemsplit.training import Training
-from stemsplit.unet import UNetSize
+from stemsplit.unet_size import UNetSize
 
 SETTINGS = BandSettings(batch_size=6, frames=64, ratio_weight=1.0)
 REMIX = RemixSettings(coherent=0.5, level_spread_db=3.0, varispeed=0.12, equalise_db=3.0)

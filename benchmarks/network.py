@@ -93,7 +93,10 @@ def dense(network: DensePaperNetwork, card_path: Path) -> dict[str, Predict]:
         return call
 
     def command_way(predictor: Predictor) -> Predict:
-        return lambda magnitudes: predictor.answers(magnitudes[None])[0]
+        network = predictor.network
+        return lambda magnitudes: network.run(
+            magnitudes[None], len(magnitudes) - 24, network.module
+        )[0]
 
     cpu = torch.device("cpu")
     last = deepcopy(network).to(memory_format=torch.channels_last)

@@ -20,7 +20,8 @@ from stemsplit.cards import ModelCard
 from stemsplit.growth import embed, reopened
 from stemsplit.models import save_model
 from stemsplit.provenance import joined
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import UNetSize
 
 
 def averaged(earlier: Path, later: Path, share: float) -> tuple[BandUNet, ModelCard]:

@@ -17,7 +17,8 @@ from stemsplit.cards import ModelCard
 from stemsplit.errors import UsageError
 from stemsplit.growth import reopened, without_first_rounds
 from stemsplit.models import save_model
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import UNetSize
 
 KINDS = ("rounds", "inner_rounds", "middle_rounds")
 

@@ -3,8 +3,9 @@
     python recipes/package_model.py run/mine.json --name tiny
 
 copies the card and the weights beside it to ``python/stemsplit/weights/NAME.*`` after a look at
-whether they fit, and writes ``python/stemsplit/packaged.py``. ``--half`` stores the matrices in
-half the bytes, for large models; figures belong to what is stored, so evaluate it after that.
+whether they fit, and writes ``python/stemsplit/packaged.py``. A compact network is exported anew,
+with the code of this checkout. ``--half`` stores the matrices in half the bytes, for large models;
+figures belong to what is stored, so evaluate it after that.
 Without a card it only writes ``packaged.py`` anew, for models that lie in the folder already.
 """
 
@@ -23,6 +24,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "python" / "stemsplit"
 sys.path.insert(0, str(PACKAGE.parent))  # the package of this checkout, not an installed one
 
 from stemsplit.cards import write_card  # noqa: E402 (its place is set just before)
+from stemsplit.growth import reopened  # noqa: E402
 from stemsplit.library import Candidate, verify  # noqa: E402
 from stemsplit.models import open_network, read_model, save_model  # noqa: E402
 
@@ -31,6 +33,10 @@ def package(card_path: Path, name: str, *, half: bool) -> None:
     """Copy a model into the package under a name."""
     target = PACKAGE / "weights" / f"{name}.json"
     card, weights = read_model(card_path)
+    if card.architecture == "band-unet":
+        _, network = reopened(card_path, vouched=True)
+        save_model(network, dataclasses.replace(card, name=name), target, half=half)
+        return
     card = dataclasses.replace(card, name=name)
     if half:
         save_model(open_network(weights, card, torch.device("cpu")), card, target, half=True)

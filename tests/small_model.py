@@ -45,6 +45,29 @@ class Gains(nn.Module):
         return torch.sigmoid(here * self.gains.unsqueeze(1))
 
 
+class GoingOn(Gains):
+    """Goes on where it was, too, as `stemsplit.unet.BandUNet` does."""
+
+    @torch.jit.export
+    def lasting(self) -> list[Tensor]:
+        return [torch.empty([0, 4, self.gains.shape[1]], dtype=self.gains.dtype)]
+
+    @torch.jit.export
+    def advance(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        past = carried[0] if len(carried[0]) else seen[:, :1].repeat(1, 4, 1)
+        joined = torch.cat((past, seen), dim=1)
+        return self.forward(joined), [joined[:, -4:]]
+
+
+class Forgetful(GoingOn):
+    """Does not give piece by piece what it gives at once."""
+
+    @torch.jit.export
+    def advance(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        past = carried[0] if len(carried[0]) else seen[:, :1].repeat(1, 4, 1)
+        return self.forward(torch.cat((seen, past), dim=1)), [past]
+
+
 class Loud(Gains):
     """Its answers are no masks."""
 

@@ -17,7 +17,7 @@ from stemsplit.models import find_card, load_network
 from stemsplit.paper_task import PaperSettings, PaperTask
 from stemsplit.remix import RemixSettings
 from stemsplit.separate import Separator
-from stemsplit.unet import UNetSize
+from stemsplit.unet_size import UNetSize
 
 SETTINGS = BandSettings(batch_size=2, frames=16, size=UNetSize(widths=(4, 4, 4), dilations=(1,)))
 REST = [index for index, source in enumerate(SOURCES) if source != "vocals"]

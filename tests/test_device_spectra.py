@@ -18,7 +18,7 @@ from stemsplit.material import StoredTrack
 from stemsplit.remix import RemixSettings
 from stemsplit.teacher import Teacher
 from stemsplit.trust import accept
-from stemsplit.unet import UNetSize
+from stemsplit.unet_size import UNetSize
 from test_estimate_error import example
 from test_growth import saved
 

@@ -13,7 +13,8 @@ import torch
 from stemsplit.cards import read_card
 from stemsplit.growth import embed, reopened
 from stemsplit.models import find_card, load_network, save_model
-from stemsplit.unet import FEATURES, BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import FEATURES, UNetSize
 from test_unet import AGAIN, SMALL, random_network
 
 LARGER = UNetSize(bands=32, widths=(8, 12, 16), squeeze=(4, 6, 8), dilations=(1, 2))

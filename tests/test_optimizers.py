@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from stemsplit.optimizers import Muon, optimizers_for, orthogonal
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import UNetSize
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (24, 200), (200, 24)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import StemMaker
-from stemsplit import infer
+from stemsplit import answers, infer
 from stemsplit.config import SOURCES
 from stemsplit.errors import DeviceError, ModelError
 from stemsplit.models import find_card, read_card
@@ -97,7 +97,7 @@ def test_float32_on_cuda_is_no_tf32(device: torch.device, dtype: torch.dtype, tf
     cudnn = torch.backends.cudnn
     before = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
     assert cudnn.allow_tf32
-    with infer._true_float32(device, dtype):
+    with answers._true_float32(device, dtype):
         assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == before[:3]
         assert cudnn.allow_tf32 is tf32
     assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
@@ -111,17 +111,16 @@ def test_the_network_runs_in_what_was_asked_for(monkeypatch: pytest.MonkeyPatch)
     class Device:
         type = "cuda"
 
-    def network(_: torch.Tensor) -> torch.Tensor:
+    def network(*_: object) -> torch.Tensor:
         seen.append(torch.backends.cudnn.allow_tf32)
         raise RuntimeError("enough")
 
-    monkeypatch.setattr(predictor, "_network", network)
-    frames = 2 * predictor.card.context_frames + 4
-    piece = np.zeros((1, frames, *predictor.scheme.seen_shape(frames)[2:]), np.float32)
+    monkeypatch.setattr(predictor.network, "module", network)
+    piece = np.zeros(predictor.scheme.seen_shape(4), np.float32)
     with pytest.raises(ModelError):
         predictor.answers(piece)
     monkeypatch.setattr(
-        infer, "_true_float32", lambda _, dtype, real=infer._true_float32: real(Device(), dtype)
+        answers, "_true_float32", lambda _, dtype, real=answers._true_float32: real(Device(), dtype)
     )
     with pytest.raises(ModelError):
         predictor.answers(piece)

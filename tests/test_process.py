@@ -89,11 +89,13 @@ def test_freed_memory_goes_back_within_long_songs_and_after_each(
     trims: list[int] = []
     monkeypatch.setattr(process, "_libc_function", lambda _name: trims.append)
     freed = process.FreedMemory()
-    for segment in range(25):
-        freed.after(SongProgress(1, segment, None))
-    assert len(trims) == 5  # after every fifth
+    ten = 10 * 44_100
+    for segment in range(1, 51):
+        freed.after(SongProgress(1, segment * ten, None))
+        freed.after(SongProgress(3, segment, None))  # another song meanwhile, a short one
+    assert len(trims) == 5  # after every hundred seconds
     freed.after(SongEnded(1, MagicMock()))
     assert len(trims) == 6
-    for segment in range(4):  # the next song's, counted anew
-        freed.after(SongProgress(2, segment, None))
+    for segment in range(1, 10):  # the next song's, counted anew
+        freed.after(SongProgress(1, segment * ten, None))
     assert len(trims) == 6

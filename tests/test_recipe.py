@@ -20,7 +20,7 @@ from stemsplit.recipe import (
     settings_of,
 )
 from stemsplit.recipe_data import stored
-from stemsplit.unet import UNetSize
+from stemsplit.unet_size import UNetSize
 
 TEXT = """
 architecture = "band-unet"

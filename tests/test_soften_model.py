@@ -10,7 +10,7 @@ import torch
 
 from stemsplit.cards import read_card
 from stemsplit.models import load_network
-from stemsplit.unet import FEATURES, UNetSize
+from stemsplit.unet_size import FEATURES, UNetSize
 from test_growth import saved
 
 SCRIPT = Path(__file__).parent.parent / "recipes" / "soften_model.py"

@@ -21,7 +21,7 @@ from stemsplit.remix import RemixSettings
 from stemsplit.teacher import Teacher
 from stemsplit.training import Training, TrainingEvent
 from stemsplit.trust import accept
-from stemsplit.unet import UNetSize
+from stemsplit.unet_size import UNetSize
 from test_growth import saved
 
 SIZE = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1,))

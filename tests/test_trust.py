@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from small_model import CARD, Gains, Loud, Nothing, save
+from small_model import CARD, Forgetful, Gains, Loud, Nothing, save
 from stemsplit import library, trust
 from stemsplit.cards import read_card, write_card
 from stemsplit.errors import ModelError, OutputError, UsageError
@@ -137,6 +137,7 @@ def test_a_damaged_record_accepts_nothing(tmp_path: Path, own_folder: Path, text
         (Gains, {"bands": 33, "single_bands": 3}, "an answer of|RuntimeError"),
         (Loud, {}, "answers from .* wanted 0 to 1"),
         (Nothing, {}, "answers from nan to nan"),
+        (Forgetful, {}, "answers that differ by .* piece by piece"),
     ],
 )
 def test_a_card_that_contradicts_its_weights(

@@ -10,7 +10,8 @@ import torch
 
 from stemsplit.errors import UsageError
 from stemsplit.models import quiet_torchscript
-from stemsplit.unet import FEATURES, BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import FEATURES, UNetSize
 
 SMALL = UNetSize(bands=32, widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
 TWICE = dataclasses.replace(SMALL, rounds=2)
@@ -79,15 +80,43 @@ def test_masks_depend_on_the_context_and_no_more(strides: int, size: UNetSize) -
 
 
 @SIZES
-def test_what_a_round_leaves_out_is_not_missed(size: UNetSize) -> None:
-    """Cropped after each round or all at the end: float32 in another order."""
+@pytest.mark.parametrize(("strides", "scripted"), [(1, False), (3, True)])
+def test_a_song_in_pieces_is_as_the_whole(size: UNetSize, strides: int, scripted: bool) -> None:
+    """Piece by piece, each shorter than what a mask depends on: float32 in another order."""
+    network: Any = random_network(size)
+    context, stride = size.context_frames, size.time_stride
+    song = torch.rand(2, 2 * context + 7 * stride, FEATURES, 32)
+    with torch.inference_mode(), quiet_torchscript():
+        whole = network(song)
+        if scripted:
+            network = torch.jit.freeze(torch.jit.script(network), ["advance", "lasting"])
+        carried, pieces = network.lasting(), []  # what was before is not heard in what is compared
+        for piece in song.split(strides * stride, dim=1):
+            before = [kept.clone() for kept in carried]
+            masks, after = network.advance(piece, carried)
+            # What was carried stays, so that a piece that failed can be tried again.
+            assert all(map(torch.equal, before, carried))
+            pieces.append(masks)
+            carried = after
+    got = torch.cat(pieces, dim=3)[:, :, :, 2 * context :]
+    assert got.shape == whole.shape
+    assert (got - whole).abs().max() < 1e-5
+
+
+@SIZES
+def test_what_lasts_is_known_from_one_stride(size: UNetSize) -> None:
+    """To get there from zeros in all layers takes the context: float32 in another order."""
     network = random_network(size)
-    context = size.context_frames
-    assert sum(size.crops) == context
-    seen = torch.rand(2, 2 * context + 3 * size.time_stride, FEATURES, 32)
+    zeros = [torch.zeros(2, *kept) for kept in network.carried]
+    stride = torch.rand(2, size.time_stride, FEATURES, 32)
     with torch.inference_mode():
-        whole = network.masks(seen)[:, :, :, context:-context]
-        assert (network(seen) - whole).abs().max() < 1e-5
+        long = stride.repeat(1, 4 * size.context_frames // size.time_stride, 1, 1)
+        masks, wanted = network.advance(long, zeros)
+        at_once, carried = network.advance(stride, network.lasting())
+        torch.testing.assert_close(at_once, masks[:, :, :, -size.time_stride :], atol=1e-5, rtol=0)
+        for got, want in zip(carried, wanted, strict=True):
+            # As many frames of the stride's as one layer keeps, which numbers of any size have.
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
 
 
 @SHALLOW_SIZES
@@ -97,9 +126,9 @@ def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
     context = size.context_frames
     seen = torch.rand(1, 2 * context + 4, FEATURES, 32, dtype=double).permute(0, 2, 3, 1)
     with torch.inference_mode():
-        before = network.logits(seen, network.crops)
+        before = network.logits(seen, [])[..., context]
         seen[..., size.time_stride] += 1e6
-        assert not torch.equal(before, network.logits(seen, network.crops))
+        assert not torch.equal(before, network.logits(seen, [])[..., context])
 
 
 @SIZES

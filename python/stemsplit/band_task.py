@@ -21,7 +21,8 @@ from stemsplit.material import StoredTrack, read_stems
 from stemsplit.remix import Example, Remixer, RemixSettings
 from stemsplit.teacher import Teacher
 from stemsplit.training import Validation
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import UNetSize
 
 _FLOOR = 1e-2  # of the mixture's energy: how quiet an error has to be to count no more
 _LOUDNESS = 1e-7  # of a full-scale sine's magnitude, squared: below it a band is silence

@@ -12,7 +12,7 @@ SOURCES: tuple[str, ...] = ("vocals", "drums", "bass", "other")
 MIN_N_FFT = 64
 MAX_N_FFT = 65536
 MAX_SHIFTS = 32
-SEGMENT_SECONDS = 20.0
+SEGMENT_SECONDS = 10.0
 """Song that is separated at a time, unless something else is asked for."""
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from stemsplit.cards import ModelCard, read_card
 from stemsplit.errors import ModelError
 from stemsplit.models import load_network
-from stemsplit.unet import BandUNet, UNetSize
+from stemsplit.unet import BandUNet
+from stemsplit.unet_size import UNetSize
 
 _AGAIN = re.compile(r"((?:inner_|middle_)?again\.)(\d+)\.weight")
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from stemsplit.errors import DeviceError, ModelError, OutOfMemoryError, UsageError
+from stemsplit.answers import Answers, Network
+from stemsplit.errors import DeviceError, UsageError
 from stemsplit.models import ModelCard, load_network, quiet_torchscript
-from stemsplit.probe import check_answers
+from stemsplit.probe import carries
 from stemsplit.scheme import scheme_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,10 +25,6 @@ FloatArray = npt.NDArray[np.float32]
 _CPU_FRAMES = 256
 _CUDA_FRAMES = 1024
 _BAND_FRAMES = 2048
-# A device that has no memory for so few has none for the network.
-_LEAST_FRAMES = 16
-# What cuDNN may do is set for the whole process, so two networks must not set it at once.
-_CUDNN = threading.Lock()
 
 
 def choose_device(device: str) -> torch.device:
@@ -88,46 +84,6 @@ def _multiplies_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-@contextmanager
-def _true_float32(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Keep cuDNN from TF32, to whose 10 bits of mantissa its convolutions round by default."""
-    if device.type != "cuda" or dtype != torch.float32:
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    with (
-        _CUDNN,
-        cudnn.flags(
-            enabled=cudnn.enabled,
-            benchmark=cudnn.benchmark,
-            deterministic=cudnn.deterministic,
-            allow_tf32=False,
-        ),
-    ):
-        yield
-
-
-class _DeviceIsFullError(Exception):
-    """The device has no memory for what it was asked to do."""
-
-
-def _named(error: RuntimeError, card: ModelCard) -> Exception:
-    """Tell what an error of a network means: TorchScript makes one kind of all, but for its text.
-
-    Torch on the host, and what it calls, have no other way to say that memory is out either.
-    """
-    text = str(error)
-    if "DefaultCPUAllocator" in text or "bad_alloc" in text:
-        return MemoryError(text)
-    full = "out of memory" in text or "ALLOC_FAILED" in text  # the latter from cuBLAS and cuDNN
-    if full or isinstance(error, torch.cuda.OutOfMemoryError):
-        return _DeviceIsFullError(text)
-    reason = text.strip().split("\n")[-1][:300]
-    if "CUDA" in text:
-        return DeviceError("the device failed", got=reason, remedy="try again with --device cpu")
-    return ModelError(f"the network of model {card.name} failed", got=reason)
-
-
 def _widest(card: ModelCard, network: torch.nn.Module) -> float:
     """Give the channels of a network's largest layer, were it as fine as the input.
 
@@ -140,6 +96,23 @@ def _widest(card: ModelCard, network: torch.nn.Module) -> float:
     finest = next((width for width in widths.values() if width > 1), 1)
     deeper = [width for name, width in widths.items() if name.startswith("shrink.")]
     return max(width / 4.0**level for level, width in enumerate([finest, *deeper]))
+
+
+class _GoesOn(torch.nn.Module):
+    """Only what a network that goes on needs for that: freezing the rest would take as long."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        answers: tuple[Tensor, list[Tensor]] = self.network.advance(seen, carried)  # type: ignore[operator]
+        return answers
+
+    @torch.jit.export
+    def lasting(self) -> list[Tensor]:
+        past: list[Tensor] = self.network.lasting()  # type: ignore[operator]
+        return past
 
 
 class Predictor:
@@ -178,20 +151,34 @@ class Predictor:
         self._dtype = choose_precision(precision, device, self.card)
         self.scheme = scheme_of(self.card)
         self.device = device
-        self._warn = on_warning or (lambda line: warnings.warn(line, RuntimeWarning, stacklevel=2))
         self.widest = _widest(self.card, network)
         network = network.to(self._dtype)
         # Channels last spares the convolutions a change of layout before and after each.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with quiet_torchscript():
-            self._network = torch.jit.freeze(network)
+            if carries(network):
+                frozen = torch.jit.freeze(torch.jit.script(_GoesOn(network).eval()), ["lasting"])
+            else:
+                frozen = torch.jit.freeze(network)
         paper_frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
-        self._frames = _BAND_FRAMES if self.card.bands else paper_frames
+        frames = _BAND_FRAMES if self.card.bands else paper_frames
+        warn = on_warning or (lambda line: warnings.warn(line, RuntimeWarning, stacklevel=2))
+        self.network = Network(self.card, frozen, device, self._dtype, frames, warn)
 
     @property
     def frames_at_once(self) -> int:
         """How many frames the network predicts at a time, at the most."""
-        return self._frames
+        return self.network.frames
+
+    @property
+    def context_again(self) -> int:
+        """Frames of context that the network sees anew with every piece, both sides together."""
+        return 0 if self.network.carries else 2 * self.card.context_frames
+
+    @property
+    def carried_bytes(self) -> int:
+        """What the network keeps of a song from piece to piece, for a pair of channels."""
+        return self.network.carried_bytes
 
     @property
     def precision(self) -> str:
@@ -208,14 +195,17 @@ class Predictor:
         """Whether the network works in the machine's memory, not in that of a device."""
         return self.device.type == "cpu"
 
+    def begin(self, frames: int) -> Answers:
+        """Begin a song that comes piece by piece, so many frames at a time at the most."""
+        return self.network.begin(frames)
+
     def answers(self, seen: FloatArray) -> FloatArray:
-        """Run the network over every frame that has its context.
+        """Run the network over a song, with silence before and after it.
 
         Parameters
         ----------
         seen:
-            float32 (batch, frames + 2 · context_frames, ...), as the model's `scheme.Scheme` gives
-            it; zeros stand for frames outside the song.
+            float32 (batch, frames, ...), as the model's `scheme.Scheme` gives it.
 
         Returns
         -------
@@ -224,69 +214,7 @@ class Predictor:
 
         Raises
         ------
-        OutOfMemoryError
-            The device has no memory for the fewest frames.
-        DeviceError, ModelError, MemoryError
-            The device or the network fails, or the machine's memory is out.
+        OutOfMemoryError, DeviceError, ModelError, MemoryError
+            See `stemsplit.answers.Answers.process`.
         """
-        context = 2 * self.card.context_frames
-        frames = seen.shape[1] - context
-        pieces = []
-        start = 0
-        halved = False
-        while start < frames:
-            stop = min(start + self._frames, frames)
-            try:
-                pieces.append(self._answer(seen[:, start : stop + context]))
-            except _DeviceIsFullError:
-                torch.cuda.empty_cache()  # does nothing where there is no CUDA
-                self._halve(stop - start)
-                halved = True
-            else:
-                start = stop
-                if halved:
-                    self._say_halved()
-                    halved = False
-        return np.concatenate(pieces, axis=-2)
-
-    def _answer(self, piece: FloatArray) -> FloatArray:
-        """Run the network over one piece, and see that it gives masks."""
-        frames = piece.shape[1] - 2 * self.card.context_frames
-        missing = -piece.shape[1] % self.card.frame_multiple
-        if missing:
-            padding = [(0, 0), (0, missing)] + [(0, 0)] * (piece.ndim - 2)
-            piece = np.pad(piece, padding)
-        try:
-            with torch.inference_mode(), _true_float32(self.device, self._dtype):
-                answers = self._network(torch.from_numpy(piece).to(self.device, self._dtype))
-            # CUDA tells of what fails in the network when its answers are first looked at.
-            shape = self.scheme.answers_shape(len(piece), frames + missing)
-            check_answers(self.card, answers, shape)
-            answer: FloatArray = answers[..., :frames, :].float().cpu().numpy()
-        except RuntimeError as error:
-            raise _named(error, self.card) from error
-        return answer
-
-    def _halve(self, frames: int) -> None:
-        """Take half of so many frames at a time from now on, as the device's memory is full.
-
-        Masks depend on their context only, so the result stays what it was.
-        """
-        multiple = self.card.frame_multiple
-        fewer = frames // 2 // multiple * multiple
-        if fewer < _LEAST_FRAMES:
-            raise OutOfMemoryError(
-                f"out of memory on {self.device}",
-                got=f"no room for {self._seconds(frames):.2f} s of song",
-                remedy="end what else uses the device, or pass --device cpu",
-            )
-        self._frames = min(self._frames, fewer)  # another song may have halved it further
-
-    def _say_halved(self) -> None:
-        self._warn(
-            f"out of memory on {self.device}: the segment is halved to "
-            f"{self._seconds(self._frames):.2f} s, which is slower and gives the same stems"
-        )
-
-    def _seconds(self, frames: int) -> float:
-        return frames * self.card.hop_length / self.card.sample_rate
+        return np.concatenate(self.begin(self.frames_at_once).finish(seen), axis=-2)

@@ -89,7 +89,6 @@ def song_memory(
 
     card = predictor.card
     settings = working_settings(card.settings, sample_rate)
-    context = 2 * card.context_frames
     frames = segment_frames(card, segment_seconds)
     stems = len(card.sources)
     spectrum = 8 * channels * settings.bins
@@ -98,14 +97,17 @@ def song_memory(
     samples = 4 * stems * channels * settings.hop_length
     pairs = -(-channels // 2) if card.bands else 1
     network = round(pairs * predictor.number_bytes * predictor.widest * (card.bands or card.bins))
-    at_once = min(frames, predictor.frames_at_once) + context if predictor.on_host else 0
+    at_once = min(frames, predictor.frames_at_once) + predictor.context_again
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
     song = (
         block_samples * channels * 4 * settings.n_fft // settings.hop_length
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
-        + context * 2 * spectrum
+        + 2 * card.context_frames * spectrum
     )
-    return _LIBRARIES + shifts * song + at_once * _LAYERS * network
+    if not predictor.on_host:
+        return _LIBRARIES + shifts * song
+    carried = pairs * predictor.carried_bytes
+    return _LIBRARIES + shifts * (song + carried) + carried + at_once * _LAYERS * network
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit.backlog import Backlog
 from stemsplit.outputs import MIXTURE, RESIDUAL, REST_PREFIX
 
 Audio = npt.NDArray[np.float32]
@@ -26,23 +25,21 @@ class Mixer:
         self._names = names
         self._sources = {name: index for index, name in enumerate(sources)}
         self._song = blocks
-        self._waiting: deque[Audio] = deque()
-        self._guard = threading.Lock()
+        self._waiting = Backlog()
         self._needs_mixture = any(name not in self._sources for name in names)
 
     def blocks(self) -> Iterator[Audio]:
         """Give the song's blocks, in whichever thread asks for them."""
         for block in self._song:
             if self._needs_mixture:
-                with self._guard:
-                    self._waiting.append(block)
+                self._waiting.add(block)
             yield block
 
     def mix(self, stems: Audio) -> Audio:
         """Give float32 (files, channels, samples) for the model's (stems, channels, samples)."""
         if not stems.shape[2]:
             return np.zeros((len(self._names), *stems.shape[1:]), np.float32)
-        mixture = self._mixture(stems.shape[2]) if self._needs_mixture else None
+        mixture = self._waiting.take(stems.shape[2]) if self._needs_mixture else None
         given: list[Audio] = []
         for name in self._names:
             if name in self._sources:
@@ -54,16 +51,3 @@ class Mixer:
             elif mixture is not None:
                 given.append(mixture - stems[self._sources[name.removeprefix(REST_PREFIX)]])
         return np.stack(given)
-
-    def _mixture(self, samples: int) -> Audio:
-        """Take so many samples of the mixture."""
-        parts: list[Audio] = []
-        missing = samples
-        with self._guard:
-            while missing:
-                block = self._waiting.popleft()
-                parts.append(block[:, :missing])
-                if block.shape[1] > missing:
-                    self._waiting.appendleft(block[:, missing:])
-                missing -= parts[-1].shape[1]
-        return np.concatenate(parts, axis=1)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "35d7fcedb2fc37ca72e24a668cf0d203b8db08ae1a141cba57ba23e3a7dead3e",
+    "base": "5b8c8fe8b2e554e7788cfd0a0cdcb538f1cc105cc6df5c8c1860952ee0dd3bd4",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "201045954fbac8eac938019862a066c4a75df9d4779258c16b7f17ce43ac3037",
+    "tiny": "c807205463945e9adc15d07047f543b684280cc4e975c732eec218fe00588e99",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""

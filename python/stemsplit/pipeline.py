@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit import dsp
+from stemsplit.backlog import Backlog
 from stemsplit.config import MAX_N_FFT, SEGMENT_SECONDS, StftSettings
 from stemsplit.errors import AudioError, UsageError
 from stemsplit.infer import Predictor
@@ -154,8 +155,8 @@ class Analyser:
 class Masker:
     """Collects frames into segments and predicts their masks.
 
-    A segment is predicted when its context on both sides is there, so its masks are those of the
-    whole song, and segments join without a seam.
+    Answers come later than frames, by the context, so masks are those of the whole song, and
+    segments join without a seam.
 
     Parameters
     ----------
@@ -168,46 +169,27 @@ class Masker:
     """
 
     def __init__(self, predictor: Predictor, frames: int, watch: Stopwatch) -> None:
-        self._predictor = predictor
+        self._answers = predictor.begin(frames)
         self._segment = frames
         self._watch = watch
-        self._context = predictor.card.context_frames
-        self._specs: list[npt.NDArray[np.complex64]] = []
-        self._seen: list[Audio] = []
-        self._waiting = 0
+        self._specs, self._seen = Backlog(), Backlog()
 
     def process(self, frames: Analysed) -> Iterator[Masked]:
         """Take frames and give the segments they complete."""
-        if not self._seen:
-            # Zeros stand for the frames before the song, as the network's own padding would.
-            self._add(_silence(frames.seen, self._context))
-        self._specs.append(frames.spec)
-        self._add(frames.seen)
-        while self._waiting >= self._segment + 2 * self._context:
-            yield self._segment_of(self._segment)
+        self._specs.add(frames.spec)
+        self._seen.add(frames.seen)
+        while self._seen.count >= self._segment:
+            yield from self._masked(self._answers.process, self._seen.take(self._segment))
 
     def finish(self) -> Iterator[Masked]:
-        """Give what is left, with zeros for the frames after the song."""
-        self._add(_silence(self._seen[0], self._context))
-        while self._waiting > 2 * self._context:
-            yield self._segment_of(min(self._segment, self._waiting - 2 * self._context))
+        """Give what is left."""
+        yield from self._masked(self._answers.finish, self._seen.take(self._seen.count))
 
-    def _add(self, seen: Audio) -> None:
-        self._seen.append(seen)
-        self._waiting += seen.shape[1]
-
-    def _segment_of(self, frames: int) -> Masked:
-        seen = np.concatenate(self._seen, axis=1)
-        spec = np.concatenate(self._specs, axis=1)
-        self._seen, self._specs = [seen[:, frames:]], [spec[:, frames:]]
-        self._waiting -= frames
+    def _masked(self, ask: Callable[[Audio], list[Audio]], seen: Audio) -> Iterator[Masked]:
         with self._watch.stage("network"):
-            answers = self._predictor.answers(seen[:, : frames + 2 * self._context])
-        return Masked(spec[:, :frames], answers)
-
-
-def _silence(seen: Audio, frames: int) -> Audio:
-    return np.zeros((seen.shape[0], frames, *seen.shape[2:]), np.float32)
+            pieces = ask(seen)
+        for answers in pieces:
+            yield Masked(self._specs.take(answers.shape[-2]), answers)
 
 
 class Synthesiser:
@@ -310,17 +292,17 @@ def separate_blocks(
     song = _Song(blocks)
     stems = _run(iter(song), Analyser(job), masker, Synthesiser(job, soft=soft))
     if job.scheme.adds_up and job.settings.sample_rate != sample_rate:
-        song.kept = deque()
-        return _completed(stems, song, job.card.rest)
+        song.kept = Backlog()
+        return _completed(stems, song.kept, job.card.rest)
     return stems
 
 
 class _Song:
-    """The blocks of a song, kept until they are taken again if `kept` is a queue."""
+    """The blocks of a song, kept until they are taken again if there is a backlog for them."""
 
     def __init__(self, blocks: Iterator[Audio]) -> None:
         self._blocks = blocks
-        self.kept: deque[Audio] | None = None
+        self.kept: Backlog | None = None
 
     def __iter__(self) -> Iterator[Audio]:
         samples = 0
@@ -328,25 +310,15 @@ class _Song:
             if not math.isfinite(float(block.sum())):
                 raise AudioError("bad samples", got="NaN or infinity", wanted="finite numbers")
             if self.kept is not None:
-                self.kept.append(block)
+                self.kept.add(block)
             samples += block.shape[1]
             yield block
         if not samples:
             raise AudioError("no audio", got="zero samples", wanted="at least one")
 
-    def take(self, samples: int) -> Audio:
-        """Give the next samples of those kept, float32 (channels, samples)."""
-        assert self.kept is not None
-        taken = [self.kept.popleft()]
-        while (missing := samples - sum(block.shape[1] for block in taken)) > 0:
-            taken.append(self.kept.popleft())
-        if missing < 0:
-            self.kept.appendleft(taken[-1][:, missing:])
-        return np.concatenate(taken, axis=1)[:, :samples]
-
 
 def _completed(
-    stems: Generator[Audio, None, None], song: _Song, rest: int
+    stems: Generator[Audio, None, None], song: Backlog, rest: int
 ) -> Generator[Audio, None, None]:
     """Give one stem what the others leave of the song.
 

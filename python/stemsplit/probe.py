@@ -19,6 +19,8 @@ _SLACK = 1e-3  # masks of 0 to 1, in any precision
 def check_network(card: ModelCard, network: torch.nn.Module, device: torch.device) -> None:
     """See that a network takes what its card says and answers with masks of its stems.
 
+    One that goes on from piece to piece has to give the same that way.
+
     Raises
     ------
     ModelError
@@ -34,13 +36,27 @@ def check_network(card: ModelCard, network: torch.nn.Module, device: torch.devic
         np.zeros(scheme.seen_shape(context + frames), np.float32),
         rng.uniform(0, 1, scheme.seen_shape(context + frames)).astype(np.float32),
     ):
+        carried = None
         try:
             with torch.inference_mode():
-                answers = network(torch.from_numpy(seen).to(device))
+                given = torch.from_numpy(seen).to(device)
+                answers = network(given)
+                if carries(network):
+                    carried, _ = network.advance(given, network.lasting())  # type: ignore[operator]
         except Exception as error:  # the network is somebody's code: it may raise anything
             reason = str(error).strip().split("\n")[-1]
             raise misfit(card, f"{type(error).__name__}: {reason}") from error
         check_answers(card, answers, scheme.answers_shape(1, frames))
+        if carried is not None:
+            check_answers(card, carried, scheme.answers_shape(1, context + frames))
+            differ = float((carried[..., context:, :] - answers).abs().max())
+            if not differ < _SLACK:
+                raise misfit(card, f"answers that differ by {differ:.3g} piece by piece", 0)
+
+
+def carries(network: torch.nn.Module) -> bool:
+    """Tell whether a network has what `stemsplit.unet.BandUNet.advance` is."""
+    return hasattr(network, "advance") and hasattr(network, "lasting")
 
 
 def check_answers(card: ModelCard, answers: object, shape: tuple[int, ...]) -> None:

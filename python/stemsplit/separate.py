@@ -252,9 +252,7 @@ class Separator:
         spec = dsp.stft(mixture, settings.n_fft, settings.hop_length, threads=self.threads)
         gains = self.gains_for([mixture])
         seen = self.predictor.scheme.see(spec, settings.n_fft, gains)
-        context = self.card.context_frames
-        padding = [(0, 0), (context, context)] + [(0, 0)] * (seen.ndim - 2)
-        answers = self.predictor.answers(np.pad(seen, padding))
+        answers = self.predictor.answers(seen)
         return Prediction(spec, self.predictor.scheme.known(answers, len(mixture)), settings)
 
     def separate_blocks(

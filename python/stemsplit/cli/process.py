@@ -17,7 +17,7 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGE = 1 << 30
 _STDERR = 2
-_KEPT_SEGMENTS = 5  # 100 s of song, as segments are by default
+_KEPT_SAMPLES = 100 * 44_100  # of song
 
 NICENESS = 10
 """Of POSIX; 0 is a usual process's, 19 the lowest priority."""
@@ -34,16 +34,16 @@ class FreedMemory:
     """
 
     def __init__(self) -> None:
-        self._segments = 0
+        self._trimmed_at: dict[int, int] = {}
 
     def after(self, event: Event) -> None:
         """Take note of what happened in a batch, and give memory back where it is time."""
         if isinstance(event, SongProgress):
-            self._segments += 1
-            if self._segments % _KEPT_SEGMENTS == 0:
+            if event.done_samples - self._trimmed_at.get(event.number, 0) >= _KEPT_SAMPLES:
+                self._trimmed_at[event.number] = event.done_samples
                 _trim()
         elif isinstance(event, SongEnded):
-            self._segments = 0
+            self._trimmed_at.pop(event.number, None)
             _trim()
 
 
