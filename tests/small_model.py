@@ -49,13 +49,18 @@ class GoingOn(Gains):
     """Goes on where it was, too, as `stemsplit.unet.BandUNet` does."""
 
     @torch.jit.export
-    def lasting(self) -> list[Tensor]:
-        return [torch.empty([0, 4, self.gains.shape[1]], dtype=self.gains.dtype)]
+    def rest(self, batch: int) -> list[Tensor]:
+        return [torch.zeros([batch, 4, self.gains.shape[1]], dtype=self.gains.dtype)]
 
     @torch.jit.export
-    def advance(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        past = carried[0] if len(carried[0]) else seen[:, :1].repeat(1, 4, 1)
-        joined = torch.cat((past, seen), dim=1)
+    def advance(
+        self,
+        seen: Tensor,
+        carried: list[Tensor],
+        first: int,  # noqa: ARG002 (silence changes nothing here)
+        end: int,  # noqa: ARG002
+    ) -> tuple[Tensor, list[Tensor]]:
+        joined = torch.cat((carried[0], seen), dim=1)
         return self.forward(joined), [joined[:, -4:]]
 
 
@@ -63,9 +68,14 @@ class Forgetful(GoingOn):
     """Does not give piece by piece what it gives at once."""
 
     @torch.jit.export
-    def advance(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        past = carried[0] if len(carried[0]) else seen[:, :1].repeat(1, 4, 1)
-        return self.forward(torch.cat((seen, past), dim=1)), [past]
+    def advance(
+        self,
+        seen: Tensor,
+        carried: list[Tensor],
+        first: int,  # noqa: ARG002
+        end: int,  # noqa: ARG002
+    ) -> tuple[Tensor, list[Tensor]]:
+        return self.forward(torch.cat((seen, carried[0]), dim=1)), carried
 
 
 class Loud(Gains):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from stemsplit.errors import UsageError
 from stemsplit.models import quiet_torchscript
@@ -81,42 +82,32 @@ def test_masks_depend_on_the_context_and_no_more(strides: int, size: UNetSize) -
 
 @SIZES
 @pytest.mark.parametrize(("strides", "scripted"), [(1, False), (3, True)])
-def test_a_song_in_pieces_is_as_the_whole(size: UNetSize, strides: int, scripted: bool) -> None:
+@pytest.mark.parametrize("length", [1, 40])
+def test_a_song_in_pieces_is_as_the_whole(
+    size: UNetSize, strides: int, scripted: bool, length: int
+) -> None:
     """Piece by piece, each shorter than what a mask depends on: float32 in another order."""
     network: Any = random_network(size)
-    context, stride = size.context_frames, size.time_stride
-    song = torch.rand(2, 2 * context + 7 * stride, FEATURES, 32)
+    context, frames = size.context_frames, length * size.time_stride
+    song = torch.rand(2, frames, FEATURES, 32)
     with torch.inference_mode(), quiet_torchscript():
-        whole = network(song)
+        whole = network.masks(song)
         if scripted:
-            network = torch.jit.freeze(torch.jit.script(network), ["advance", "lasting"])
-        carried, pieces = network.lasting(), []  # what was before is not heard in what is compared
-        for piece in song.split(strides * stride, dim=1):
+            network = torch.jit.freeze(torch.jit.script(network), ["advance", "rest"])
+        carried, pieces, first = network.rest(2), [], 0
+        for piece in nn.functional.pad(song, (0, 0, 0, 0, 0, context)).split(
+            strides * size.time_stride, dim=1
+        ):
             before = [kept.clone() for kept in carried]
-            masks, after = network.advance(piece, carried)
+            end = frames if first + piece.shape[1] >= frames else 1 << 40
+            masks, after = network.advance(piece, carried, first, end)
             # What was carried stays, so that a piece that failed can be tried again.
             assert all(map(torch.equal, before, carried))
             pieces.append(masks)
-            carried = after
-    got = torch.cat(pieces, dim=3)[:, :, :, 2 * context :]
+            carried, first = after, first + piece.shape[1]
+    got = torch.cat(pieces, dim=3)[:, :, :, context:]
     assert got.shape == whole.shape
     assert (got - whole).abs().max() < 1e-5
-
-
-@SIZES
-def test_what_lasts_is_known_from_one_stride(size: UNetSize) -> None:
-    """To get there from zeros in all layers takes the context: float32 in another order."""
-    network = random_network(size)
-    zeros = [torch.zeros(2, *kept) for kept in network.carried]
-    stride = torch.rand(2, size.time_stride, FEATURES, 32)
-    with torch.inference_mode():
-        long = stride.repeat(1, 4 * size.context_frames // size.time_stride, 1, 1)
-        masks, wanted = network.advance(long, zeros)
-        at_once, carried = network.advance(stride, network.lasting())
-        torch.testing.assert_close(at_once, masks[:, :, :, -size.time_stride :], atol=1e-5, rtol=0)
-        for got, want in zip(carried, wanted, strict=True):
-            # As many frames of the stride's as one layer keeps, which numbers of any size have.
-            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
 
 
 @SHALLOW_SIZES
@@ -126,9 +117,9 @@ def test_the_context_is_not_much_too_large(size: UNetSize) -> None:
     context = size.context_frames
     seen = torch.rand(1, 2 * context + 4, FEATURES, 32, dtype=double).permute(0, 2, 3, 1)
     with torch.inference_mode():
-        before = network.logits(seen, [])[..., context]
+        before = network.logits(seen, [], [])[..., context]
         seen[..., size.time_stride] += 1e6
-        assert not torch.equal(before, network.logits(seen, [])[..., context])
+        assert not torch.equal(before, network.logits(seen, [], [])[..., context])
 
 
 @SIZES

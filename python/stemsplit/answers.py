@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ FloatArray = npt.NDArray[np.float32]
 
 # A device that has no memory for so few has none for the network.
 _LEAST_FRAMES = 16
+_UNKNOWN = 1 << 40  # frames: no song is as long
 # What cuDNN may do is set for the whole process, so two networks must not set it at once.
 _CUDNN = threading.Lock()
 
@@ -33,7 +33,7 @@ class Network:
     Parameters
     ----------
     card, module:
-        The model's, the module in the precision it shall work in. One with a method ``lasting`` is
+        The model's, the module in the precision it shall work in. One with a method ``rest`` is
         called as `stemsplit.unet.BandUNet.advance` is, others with all of the context.
     device, dtype:
         Where that is, and its precision.
@@ -61,15 +61,15 @@ class Network:
     @cached_property
     def carries(self) -> bool:
         """Whether it goes on where the piece before ended, instead of seeing its context anew."""
-        return hasattr(self.module, "lasting")
+        return hasattr(self.module, "rest")
 
     @cached_property
     def carried_bytes(self) -> int:
         """What it keeps of a song from piece to piece, for one of the batch."""
         if not self.carries:
             return 0
-        past: list[Tensor] = self.module.lasting()  # type: ignore[operator]
-        return sum(math.prod(kept.shape[1:]) * kept.itemsize for kept in past)
+        at_rest: list[Tensor] = self.module.rest(1)  # type: ignore[operator]
+        return sum(kept.nbytes for kept in at_rest)
 
     def begin(self, frames: int) -> Answers:
         """Begin a song, of which the network takes so many frames at a time, at the most."""
@@ -120,12 +120,14 @@ class Network:
 
 
 class Answers(ABC):
-    """The answers of a network to a song that comes piece by piece, with silence around it."""
+    """The answers of a network to a song that comes piece by piece."""
 
     def __init__(self, network: Network, frames: int) -> None:
         self._network = network
         self._frames = frames
         self._context = network.card.context_frames
+        self._seen = 0
+        self._end = _UNKNOWN  # of the song, as the network knows it
         self._owed = 0
 
     def process(self, seen: FloatArray) -> list[FloatArray]:
@@ -155,8 +157,10 @@ class Answers(ABC):
 
     def finish(self, seen: FloatArray) -> list[FloatArray]:
         """Take the last frames, any number of them, and give all answers that are left."""
+        missing = -seen.shape[1] % self._network.card.frame_multiple
+        self._end = self._seen + seen.shape[1] + missing
         self._owed += seen.shape[1]
-        silent = self._context
+        silent = missing + self._context
         silent += -(seen.shape[1] + silent) % self._network.card.frame_multiple
         return self._answered(np.concatenate((seen, _silence(seen, silent)), axis=1))
 
@@ -172,6 +176,7 @@ class Answers(ABC):
                 network.halve(stop - start)
                 halved = True
                 continue
+            self._seen += stop - start
             start = stop
             if halved:
                 network.say_halved()
@@ -193,33 +198,29 @@ class _Carrying(Answers):
     def __init__(self, network: Network, frames: int) -> None:
         super().__init__(network, frames)
         self._carried: list[Tensor] | None = None
-        self._early = self._context  # answers to the silence before the first frame
+        self._early = self._context  # answers to what was before the first frame
 
     def _step(self, seen: FloatArray) -> FloatArray:
-        if self._carried is None:
-            past: list[Tensor] = self._network.module.lasting()  # type: ignore[operator]
-            _, self._carried = self._advanced(
-                _silence(seen, self._network.card.frame_multiple), past
-            )
-        answer, self._carried = self._advanced(seen, self._carried)
+        kept: list[Tensor] = []
+
+        def advance(piece: Tensor) -> Tensor:
+            module, carried = self._network.module, self._carried
+            if carried is None:
+                carried = module.rest(len(piece))  # type: ignore[operator]
+            answers: Tensor
+            answers, now = module(piece, carried, self._seen, self._end)
+            kept.extend(now)
+            return answers
+
+        answer = self._network.run(seen, seen.shape[1], advance)
+        self._carried = kept
         early = min(self._early, seen.shape[1])
         self._early -= early
         return answer[..., early:, :]
 
-    def _advanced(self, seen: FloatArray, carried: list[Tensor]) -> tuple[FloatArray, list[Tensor]]:
-        kept: list[Tensor] = []
-
-        def advance(piece: Tensor) -> Tensor:
-            answers: Tensor
-            answers, now = self._network.module(piece, carried)
-            kept.extend(now)
-            return answers
-
-        return self._network.run(seen, seen.shape[1], advance), kept
-
 
 class _Overlapping(Answers):
-    """Those of a network that sees the context of every piece with it."""
+    """Those of a network that sees the context of every piece with it, silence around the song."""
 
     def __init__(self, network: Network, frames: int) -> None:
         super().__init__(network, frames)

@@ -238,7 +238,7 @@ class BandTask:
 
         That of the estimates' samples by soft masks, as `stemsplit evaluate` gives it, but for the
         mixture, which is the stems' sum here, and the training's precision; the network sees a song
-        whole, with silence before and after. The loss is the negative mean over the stems.
+        whole. The loss is the negative mean over the stems.
         """
         if not self._valid:
             return None
@@ -260,12 +260,11 @@ class BandTask:
         features = self._seen(mixture)
         (gain,) = hearing_gains([stems.sum(axis=0)])  # as a song is heard
         features *= np.float32(gain**settings.magnitude_power)
-        frames, context = len(features), settings.size.context_frames
-        missing = -frames % settings.size.time_stride
-        features = np.pad(features, ((context, context + missing), (0, 0), (0, 0)))
+        frames = len(features)
+        features = np.pad(features, ((0, -frames % settings.size.time_stride), (0, 0), (0, 0)))
         device = next(network.parameters()).device
         with torch.inference_mode():
-            masks = network(torch.from_numpy(features[None]).to(device))
+            masks = cast(BandUNet, network).masks(torch.from_numpy(features[None]).to(device))
         return self._estimates.errors(masks[0, :, :, :frames].cpu().numpy(), mixture, stems)
 
     def card_facts(self) -> dict[str, Any]:

@@ -105,14 +105,16 @@ class _GoesOn(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, seen: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        answers: tuple[Tensor, list[Tensor]] = self.network.advance(seen, carried)  # type: ignore[operator]
+    def forward(
+        self, seen: Tensor, carried: list[Tensor], first: int, end: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        answers: tuple[Tensor, list[Tensor]] = self.network.advance(seen, carried, first, end)  # type: ignore[operator]
         return answers
 
     @torch.jit.export
-    def lasting(self) -> list[Tensor]:
-        past: list[Tensor] = self.network.lasting()  # type: ignore[operator]
-        return past
+    def rest(self, batch: int) -> list[Tensor]:
+        kept: list[Tensor] = self.network.rest(batch)  # type: ignore[operator]
+        return kept
 
 
 class Predictor:
@@ -157,7 +159,7 @@ class Predictor:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with quiet_torchscript():
             if carries(network):
-                frozen = torch.jit.freeze(torch.jit.script(_GoesOn(network).eval()), ["lasting"])
+                frozen = torch.jit.freeze(torch.jit.script(_GoesOn(network).eval()), ["rest"])
             else:
                 frozen = torch.jit.freeze(network)
         paper_frames = _CPU_FRAMES if device.type == "cpu" else _CUDA_FRAMES
@@ -200,7 +202,7 @@ class Predictor:
         return self.network.begin(frames)
 
     def answers(self, seen: FloatArray) -> FloatArray:
-        """Run the network over a song, with silence before and after it.
+        """Run the network over a song.
 
         Parameters
         ----------

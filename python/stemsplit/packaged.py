@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "5b8c8fe8b2e554e7788cfd0a0cdcb538f1cc105cc6df5c8c1860952ee0dd3bd4",
+    "base": "cdbe40e7ff12bf6244a4d416facf99bd206e9a455cca07f9e61e44e6bcbb2928",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "c807205463945e9adc15d07047f543b684280cc4e975c732eec218fe00588e99",
+    "tiny": "85b1a4417a64139ae9d75926f724c961dfabbad7f5f447d4df584195e8021e27",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""

@@ -42,7 +42,8 @@ def check_network(card: ModelCard, network: torch.nn.Module, device: torch.devic
                 given = torch.from_numpy(seen).to(device)
                 answers = network(given)
                 if carries(network):
-                    carried, _ = network.advance(given, network.lasting())  # type: ignore[operator]
+                    end = context + frames
+                    carried, _ = network.advance(given, network.rest(1), 0, end)  # type: ignore[operator]
         except Exception as error:  # the network is somebody's code: it may raise anything
             reason = str(error).strip().split("\n")[-1]
             raise misfit(card, f"{type(error).__name__}: {reason}") from error
@@ -56,7 +57,7 @@ def check_network(card: ModelCard, network: torch.nn.Module, device: torch.devic
 
 def carries(network: torch.nn.Module) -> bool:
     """Tell whether a network has what `stemsplit.unet.BandUNet.advance` is."""
-    return hasattr(network, "advance") and hasattr(network, "lasting")
+    return hasattr(network, "advance") and hasattr(network, "rest")
 
 
 def check_answers(card: ModelCard, answers: object, shape: tuple[int, ...]) -> None:

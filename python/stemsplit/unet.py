@@ -68,10 +68,12 @@ class _Block(nn.Module):
         self.second = _Conv(width, width)
         self.across = _AcrossBands(bands, squeeze)
 
-    def forward(self, x: Tensor, carried: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, carried: list[Tensor], places: list[tuple[int, int]]) -> Tensor:
         frames = x.shape[3]
-        x = _joined(x, carried)
-        h = self.second(torch.relu_(self.first(x)))
+        start, end = _place(places, frames)
+        x = _joined(_within(x, start, end), carried)
+        h = _within(torch.relu_(self.first(x)), start - (x.shape[3] - frames), end)
+        h = self.second(h)
         out: Tensor = self.across(_part(torch.relu_(h.add_(x)), 2, frames))
         return out
 
@@ -85,9 +87,10 @@ class _Middle(nn.Module):
         self.conv = _Conv(width, width, dilation)
         self.across = _AcrossBands(bands, squeeze)
 
-    def forward(self, x: Tensor, carried: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, carried: list[Tensor], places: list[tuple[int, int]]) -> Tensor:
         frames = x.shape[3]
-        x = _joined(x, carried)
+        start, end = _place(places, frames)
+        x = _joined(_within(x, start, end), carried)
         h = x + torch.relu_(self.conv(x))
         out: Tensor = self.across(_part(h, self.reach, frames))
         return out
@@ -96,9 +99,11 @@ class _Middle(nn.Module):
 class _Blocks(nn.Sequential):
     """Blocks one after another."""
 
-    def forward(self, x: Tensor, carried: list[Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Tensor, carried: list[Tensor], places: list[tuple[int, int]]
+    ) -> Tensor:
         for block in self:
-            x = block(x, carried)
+            x = block(x, carried, places)
         return x
 
 
@@ -119,6 +124,7 @@ class BandUNet(nn.Module):
         self.channels = CHANNELS
         self.context = size.context_frames
         self.carried = size.carried(stems * CHANNELS)
+        self.places = size.places
         widths = size.widths
         bands = [size.bands // 2 ** (level + 1) for level in range(len(widths))]
         self.scale = nn.Parameter(torch.ones(1, FEATURES, size.bands, 1))
@@ -181,36 +187,45 @@ class BandUNet(nn.Module):
         return self.masks(features)[:, :, :, self.context : features.shape[1] - self.context]
 
     def masks(self, features: Tensor) -> Tensor:
-        """Give the masks of every frame, with silence beyond the first and the last."""
-        nothing: list[Tensor] = []
-        return self._masks(features, nothing)
+        """Give the masks of every frame; every layer is silent before the first and after the last.
+
+        So it is in training, and a song is heard the same way at its ends.
+        """
+        carried: list[Tensor] = []
+        places: list[tuple[int, int]] = []
+        return self._masks(features, carried, places)
 
     @torch.jit.export
-    def lasting(self) -> list[Tensor]:
-        """Give what `advance` takes for a past that was its piece, over and over, for ever.
-
-        Such is the silence before a song: what lasts is the same in every stride of frames, all
-        the way through the network, so that one stride is enough to know what it leaves.
-        """
+    def rest(self, batch: int) -> list[Tensor]:
+        """Give what `advance` carries before the first piece of a song: every layer is silent."""
         weights = self.scale
         return [
-            torch.empty([0, channels, bands, frames], dtype=weights.dtype, device=weights.device)
+            torch.zeros(
+                [batch, channels, bands, frames], dtype=weights.dtype, device=weights.device
+            ).contiguous(memory_format=torch.channels_last)
             for channels, bands, frames in self.carried
         ]
 
     @torch.jit.export
-    def advance(self, features: Tensor, carried: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def advance(
+        self, features: Tensor, carried: list[Tensor], first: int, end: int
+    ) -> tuple[Tensor, list[Tensor]]:
         """Give the masks of a piece of a song that goes on, and what to carry to the next piece.
 
-        No frame is computed twice: every layer goes on where it was. So masks come later than
-        features, by the context.
+        All pieces together give what `masks` gives of all of the song, and no frame is computed
+        twice: every layer goes on where it was. So masks come later than features, by the context.
 
         Parameters
         ----------
         features:
             As in `forward`, one stride or more.
         carried:
-            What the piece before gave, or `lasting`; it is not changed.
+            What the piece before gave, or `rest`; it is not changed.
+        first:
+            Frames of the song before this piece.
+        end:
+            Frames of the song, a multiple of the stride; any number beyond this piece while it is
+            not known. After it there may be as many as the context, for the masks that are left.
 
         Returns
         -------
@@ -219,27 +234,33 @@ class BandUNet(nn.Module):
             and what is carried.
         """
         kept = list(carried)
-        masks = self._masks(features, kept)
+        places = [((first - lag) >> level, end >> level) for level, lag in self.places]
+        masks = self._masks(features, kept, places)
         return masks, kept
 
-    def _masks(self, features: Tensor, carried: list[Tensor]) -> Tensor:
-        logits = self.logits(features.permute(0, 2, 3, 1), carried)
+    def _masks(
+        self, features: Tensor, carried: list[Tensor], places: list[tuple[int, int]]
+    ) -> Tensor:
+        logits = self.logits(features.permute(0, 2, 3, 1), carried, places)
         return torch.softmax(logits.float(), dim=1).transpose(3, 4).contiguous()
 
-    def logits(self, features: Tensor, carried: list[Tensor]) -> Tensor:
+    def logits(
+        self, features: Tensor, carried: list[Tensor], places: list[tuple[int, int]]
+    ) -> Tensor:
         """Give (batch, stems, 2, bands, frames) of features (batch, 4, bands, frames)."""
         frames = features.shape[3]
+        start, end = _place(places, frames)
         x: Tensor = features * self.scale + self.shift
-        x = _joined(x.contiguous(memory_format=torch.channels_last), carried)
-        seen = _part(torch.relu_(self.begin(x)), 1, frames)
-        x = self._round(seen, carried)
+        x = _within(x.contiguous(memory_format=torch.channels_last), start, end)
+        seen = _part(torch.relu_(self.begin(_joined(x, carried))), 1, frames)
+        x = self._round(seen, carried, places)
         for again in self.again:
             seen = _late(seen, carried)
-            x = self._round(again(x).add_(seen), carried)
+            x = self._round(again(x).add_(seen), carried, places)
         y = _late(self.end(x), carried)
         return y.reshape(y.shape[0], self.stems, self.channels, y.shape[2], y.shape[3])
 
-    def _round(self, x: Tensor, carried: list[Tensor]) -> Tensor:
+    def _round(self, x: Tensor, carried: list[Tensor], places: list[tuple[int, int]]) -> Tensor:
         """Run all blocks once.
 
         The loops are there for a network of one level: TorchScript has no index into an empty list.
@@ -248,50 +269,52 @@ class BandUNet(nn.Module):
         skips: list[Tensor] = []
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905 (TorchScript has no strict)
             if len(skips) == 0:
-                x = blocks(x, carried)
+                x = blocks(x, carried, places)
                 skips.append(x)
                 x = torch.relu_(shrink(x))
-        x = self._inner(x, carried)
+        x = self._inner(x, carried, places)
         level = len(self.down)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             level -= 1
             if level == 0:
                 x = torch.relu_(grow(x)) * _late(skips.pop(), carried)
-                x = blocks(x, carried)
+                x = blocks(x, carried, places)
         return x
 
-    def _inner(self, seen: Tensor, carried: list[Tensor]) -> Tensor:
+    def _inner(self, seen: Tensor, carried: list[Tensor], places: list[tuple[int, int]]) -> Tensor:
         """Run the rounds of all below the finest level."""
-        x = self._inner_round(seen, carried)
+        x = self._inner_round(seen, carried, places)
         for again in self.inner_again:
             seen = _late(seen, carried)
-            x = self._inner_round(again(x).add_(seen), carried)
+            x = self._inner_round(again(x).add_(seen), carried, places)
         return x
 
-    def _inner_round(self, x: Tensor, carried: list[Tensor]) -> Tensor:
+    def _inner_round(
+        self, x: Tensor, carried: list[Tensor], places: list[tuple[int, int]]
+    ) -> Tensor:
         """Run all below the finest level once, as `_round` does."""
         x = _late(x, carried)
         skips: list[Tensor] = []
         level = -1
         for blocks, shrink in zip(self.down, self.shrink):  # noqa: B905
             if level >= 0:
-                x = blocks(x, carried)
+                x = blocks(x, carried, places)
                 skips.append(x)
                 x = torch.relu_(shrink(x))
             level += 1
-        x = self._middle(x, carried)
+        x = self._middle(x, carried, places)
         for grow, blocks in zip(self.grow, self.up):  # noqa: B905
             if len(skips) > 0:
                 x = torch.relu_(grow(x)) * _late(skips.pop(), carried)
-                x = blocks(x, carried)
+                x = blocks(x, carried, places)
         return x
 
-    def _middle(self, seen: Tensor, carried: list[Tensor]) -> Tensor:
+    def _middle(self, seen: Tensor, carried: list[Tensor], places: list[tuple[int, int]]) -> Tensor:
         """Run the middle's rounds."""
-        x: Tensor = self.middle(seen, carried)
+        x: Tensor = self.middle(seen, carried, places)
         for again in self.middle_again:
             seen = _late(seen, carried)
-            x = self.middle(again(x).add_(seen), carried)
+            x = self.middle(again(x).add_(seen), carried, places)
         return x
 
 
@@ -303,24 +326,34 @@ def _again(width: int, rounds: int) -> nn.ModuleList:
     return nn.ModuleList(convs)
 
 
-def _joined(x: Tensor, carried: list[Tensor]) -> Tensor:
-    """Put the frames carried first before x, and carry as many of the last ones on.
+def _place(places: list[tuple[int, int]], frames: int) -> tuple[int, int]:
+    """Give where in the song the next convolution's frames begin, and where the song ends.
 
-    Where nothing is carried the excerpt is all there is, with silence around it. Where what is
-    carried tells but how many frames, for none of the batch, they are those of x over and over.
+    Without places the excerpt is all there is.
     """
+    return (0, frames) if len(places) == 0 else places.pop(0)
+
+
+def _within(x: Tensor, start: int, end: int) -> Tensor:
+    """Let frames from a place on be silent where they lie outside the song; in place."""
+    after = start + x.shape[3] - end
+    if start < 0:
+        x[..., : min(-start, x.shape[3])].zero_()
+    if after > 0:
+        x[..., max(x.shape[3] - after, 0) :].zero_()
+    return x
+
+
+def _joined(x: Tensor, carried: list[Tensor]) -> Tensor:
+    """Put the frames carried first before x, and carry as many of the last ones on."""
     if len(carried) == 0:
         return x
     past = carried.pop(0)
-    frames, kept = x.shape[3], past.shape[3]
-    if past.shape[0] == 0:
-        times = (kept + frames - 1) // frames
-        past = x.repeat(1, 1, 1, times)[..., times * frames - kept :]
-    if kept == 0:
+    if past.shape[3] == 0:
         carried.append(past)
         return x
     joined = torch.cat((past, x), dim=3)
-    carried.append(joined[..., frames:].clone(memory_format=torch.channels_last))
+    carried.append(joined[..., x.shape[3] :].clone(memory_format=torch.channels_last))
     return joined
 
 

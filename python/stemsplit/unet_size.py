@@ -105,6 +105,13 @@ class UNetSize:
         kept = [(*levels[level + 1], frames) for level, frames in walk.through_all()]
         return [*kept, (logits, self.bands, _round_up(walk.lag, self.time_stride) - walk.lag)]
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Give level and lag, in frames of the input, of what each convolution sees, in order."""
+        walk = _Walk(self)
+        list(walk.through_all())
+        return walk.places
+
 
 class _Walk:
     """Goes through a network as `BandUNet` does, and tells what its parts have to keep.
@@ -118,17 +125,20 @@ class _Walk:
     ----------
     lag:
         How much later than the input a frame is where the walk is, in frames of the input.
+    places:
+        Level and lag before each convolution passed.
     """
 
     def __init__(self, size: UNetSize) -> None:
         self._size = size
         self._last = len(size.widths) - 1
         self.lag = 0
+        self.places: list[tuple[int, int]] = []
 
     def through_all(self) -> Parts:
         """Give level and frames of every part that keeps any, -1 for the input's level."""
-        self.lag += 1
-        yield -1, 2 + self._pair(0)[1]
+        level, frames = self._convolution(-1, 1)
+        yield level, frames + self._pair(0)[1]
         yield from self._again(self._size.rounds, 0, self._round)
 
     def _round(self) -> Parts:
@@ -170,6 +180,7 @@ class _Walk:
             yield self._convolution(level, 2)
 
     def _convolution(self, level: int, reach: int) -> tuple[int, int]:
+        self.places.append((max(level, 0), self.lag))
         self.lag += reach << max(level, 0)
         return level, 2 * reach
 
