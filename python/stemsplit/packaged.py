@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 SEALS: Final = {
-    "base": "cdbe40e7ff12bf6244a4d416facf99bd206e9a455cca07f9e61e44e6bcbb2928",
+    "base": "d0385124ca576b09e3c09b5b241b7e3693f7af308324732713ce6ea9a881e20b",
     "paper": "1633b3124348410619fbfa1fccbabb578ef14649b1d7addbf916e4aaf77f4513",
-    "tiny": "85b1a4417a64139ae9d75926f724c961dfabbad7f5f447d4df584195e8021e27",
+    "tiny": "94d5f444997da2d478d7dd885366dbfe0c17773b2dbf5a5784823445805a930f",
 }
 """`ModelCard.seal` by name. A card and weights that are changed together do not have it."""
