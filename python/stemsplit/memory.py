@@ -25,10 +25,11 @@ _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # measured peaks, which benchmarks/memory.py repeats.
 _SPECTRA: Final = 6
 _MASKS: Final = 4
-_STEMS: Final = 4
-# Those of compact networks as fine as the input, which has twice the bands of their finest level;
-# the paper's convolutions of all sources at once need room of their own.
-_LAYERS: Final = 7
+_STEMS: Final = 6
+# Of compact networks, as fine as the input, which has twice the bands of their finest level; the
+# paper's convolutions of all sources at once need room of their own.
+_LAYERS: Final = 11
+_PAPER_LAYERS: Final = 7
 # Blocks on their way to the first segment, and what libraries keep once they are used.
 _BLOCK_SAMPLES: Final = 6 << 17
 _LIBRARIES: Final = 80 * _MIB
@@ -106,8 +107,9 @@ def song_memory(
     )
     if not predictor.on_host:
         return _LIBRARIES + shifts * song
+    layers = _LAYERS if card.bands else _PAPER_LAYERS
     carried = pairs * predictor.carried_bytes
-    return _LIBRARIES + shifts * (song + carried) + carried + at_once * _LAYERS * network
+    return _LIBRARIES + shifts * (song + carried) + carried + at_once * layers * network
 
 
 @dataclass(frozen=True)
