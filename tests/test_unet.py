@@ -81,7 +81,9 @@ def test_masks_depend_on_the_context_and_no_more(strides: int, size: UNetSize) -
 
 
 @SIZES
-@pytest.mark.parametrize(("strides", "scripted", "length"), [(1, False, 1), (3, True, 40)])
+@pytest.mark.parametrize(
+    ("strides", "scripted", "length"), [(1, False, 1), (1, False, 40), (3, True, 1), (3, True, 40)]
+)
 def test_a_song_in_pieces_is_as_the_whole(
     size: UNetSize, strides: int, scripted: bool, length: int
 ) -> None:

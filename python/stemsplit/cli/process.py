@@ -17,7 +17,7 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGE = 1 << 30
 _STDERR = 2
-_KEPT_SAMPLES = 100 * 44_100  # of song
+_KEPT_SAMPLES = 100 * 44_100  # of a song, 100 s at most rates
 
 NICENESS = 10
 """Of POSIX; 0 is a usual process's, 19 the lowest priority."""
