@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stemsplit.effects import equalised, panned, reverberate
+from stemsplit.effects import drawn_room, drawn_tone, equalised, panned, reverberate
 
 RATE = 44_100
 
@@ -13,7 +13,7 @@ RATE = 44_100
 def test_a_room_keeps_the_direct_sound_and_rings_on() -> None:
     click = np.zeros((2, 2 * RATE), np.float32)
     click[:, 100] = 1
-    heard = reverberate(click, RATE, np.random.default_rng(0))
+    heard = reverberate(click, RATE, drawn_room(2, RATE, np.random.default_rng(0)))
     assert heard.shape == click.shape
     assert heard.dtype == np.float32
     # Nothing comes before the click but the rounding of transforms of 2^18 points.
@@ -29,7 +29,9 @@ def test_a_room_keeps_the_direct_sound_and_rings_on() -> None:
 
 def test_a_room_depends_on_the_generator_alone() -> None:
     audio = np.random.default_rng(1).standard_normal((1, 5000)).astype(np.float32)
-    one, same = (reverberate(audio, RATE, np.random.default_rng(5)) for _ in range(2))
+    one, same = (
+        reverberate(audio, RATE, drawn_room(1, RATE, np.random.default_rng(5))) for _ in range(2)
+    )
     np.testing.assert_array_equal(one, same)
 
 
@@ -44,7 +46,7 @@ def test_a_tone_is_its_curve_of_gains() -> None:
     """Against one transform of the whole, in float64."""
     rng = np.random.default_rng(3)
     audio = (0.1 * rng.standard_normal((2, 3 * RATE))).astype(np.float32)
-    toned = equalised(audio, RATE, 4.0, np.random.default_rng(7))
+    toned = equalised(audio, RATE, drawn_tone(4.0, np.random.default_rng(7)))
     assert toned.dtype == np.float32
     octaves = 62.5 * 2.0 ** np.arange(9)
     gains_db = np.random.default_rng(7).normal(0, 4.0, len(octaves))
@@ -60,6 +62,5 @@ def test_a_tone_is_its_curve_of_gains() -> None:
 def test_a_tone_without_spread_changes_nothing() -> None:
     audio = np.random.default_rng(4).standard_normal((1, 5001)).astype(np.float32)
     # Rounding of two transforms.
-    np.testing.assert_allclose(
-        equalised(audio, RATE, 0.0, np.random.default_rng(0)), audio, atol=1e-5
-    )
+    tone = drawn_tone(0.0, np.random.default_rng(0))
+    np.testing.assert_allclose(equalised(audio, RATE, tone), audio, atol=1e-5)

@@ -205,6 +205,9 @@ def test_mono_stems_get_a_place_and_a_room(tmp_path: Path, make_stems: StemMaker
     # Panning keeps the power of the two channels together; 16 bits and float32 round it.
     power = np.square(plain[bass]).sum(), np.square(placed[bass]).sum()
     assert power[0] == pytest.approx(power[1], rel=1e-4)
+    toned = Remixer(tracks, 8192, dataclasses.replace(dry, pan=1, equalise_db=3)).example((0,))
+    loud = np.square(toned.stems[bass]).sum(axis=1)
+    assert not 0.9 < loud[0] / loud[1] < 1 / 0.9, "with a tone too"
     wet = Remixer(tracks, 8192, dataclasses.replace(dry, reverb=1)).example((0,)).stems
     assert wet.shape == plain.shape
     assert not np.allclose(wet[other], plain[other])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stemsplit import dsp
 from stemsplit.bands import Bands, band_features, power_scale
 from stemsplit.config import SOURCES, StftSettings
+from stemsplit.device_remix import DeviceRemix
 from stemsplit.device_spectra import DeviceSpectra
 from stemsplit.errors import InputError, UsageError
 from stemsplit.estimate_error import EstimateError
@@ -131,7 +132,9 @@ class BandTask:
     (batch, 2, frames, bins), and the stems, float32 (batch, stems, 2, samples).
 
     Where ``measured_on`` names a device, a batch has no more than how much each error counts and
-    the stems; the step computes the rest there. That is for a GPU, beside which a CPU is slow.
+    the stems; the step computes the rest there. Where ``drawn_on`` does, in place of the stems it
+    has what they are drawn as, and the step makes them there too, of tracks that the device holds.
+    That is for a GPU, beside which a CPU is slow.
     """
 
     architecture = "band-unet"
@@ -146,6 +149,7 @@ class BandTask:
         remix: RemixSettings | None = None,
         teacher: Teacher | None = None,
         measured_on: torch.device | None = None,
+        drawn_on: torch.device | None = None,
     ) -> None:
         self.settings = settings
         self._teacher = teacher
@@ -154,11 +158,14 @@ class BandTask:
         self._on_device = (
             DeviceSpectra(self._bands, settings.stft, measured_on) if measured_on else None
         )
+        assert measured_on or not drawn_on
         if valid and not any(track.stems for track in valid):
             raise InputError("all validation songs are silent", wanted="one that sounds at least")
         self._valid = valid
         self._seed = seed
-        self._remixer = Remixer(tracks, (settings.frames - 1) * settings.hop_length, remix)
+        remix, samples = remix or RemixSettings(), (settings.frames - 1) * settings.hop_length
+        self._remixer = Remixer(tracks, samples, remix)
+        self._made_there = DeviceRemix(tracks, samples, remix, drawn_on) if drawn_on else None
 
     def first_network(self) -> nn.Module:
         """Draw the network a training begins with."""
@@ -171,13 +178,14 @@ class BandTask:
 
     def batch(self, step: int, part: int = 0) -> tuple[Tensor, ...]:
         """Make a part of a step's batch; it depends on the seed, the step and the part alone."""
-        first = part * self.settings.batch_size
-        drawn = (
-            self._remixer.example((self._seed, step, first + index))
-            for index in range(self.settings.batch_size)
-        )
+        size = self.settings.batch_size
+        seeds = [(self._seed, step, part * size + index) for index in range(size)]
+        if self._made_there:
+            drawn = [self._remixer.drawn(seed) for seed in seeds]
+            counts = np.stack([self._counts(example.split) for example in drawn])
+            return torch.from_numpy(counts), self._made_there.rows(drawn)
         take = self._untaught if self._on_device else self._taught
-        examples = [take(example) for example in drawn]
+        examples = [take(self._remixer.example(seed)) for seed in seeds]
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
@@ -210,6 +218,8 @@ class BandTask:
         if self._on_device is None:
             return batch
         counts, stems = batch
+        if self._made_there:
+            stems = self._made_there.made(stems, len(counts))
         *parts, spectra = self._on_device.measured(stems, self.settings.magnitude_power)
         return (*parts, counts, spectra, stems) if self.settings.waveform else (*parts, counts)
 
@@ -290,8 +300,11 @@ class BandTask:
 
     def _untaught(self, example: Example) -> tuple[np.ndarray, ...]:
         """Give how much the error of each stem of an example counts, and the stems."""
-        counts = self.settings.stem_weights if example.split else _UNSPLIT
-        return np.array(counts, np.float32), example.stems
+        return self._counts(example.split), example.stems
+
+    def _counts(self, split: bool) -> np.ndarray:
+        """Give how much the error of each stem of an example counts."""
+        return np.array(self.settings.stem_weights if split else _UNSPLIT, np.float32)
 
     def _seen(self, mixture: np.ndarray) -> np.ndarray:
         """Give the network's input for spectra, complex64 (2, frames, bins)."""

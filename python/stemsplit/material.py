@@ -50,6 +50,11 @@ class StoredStem:
         block = mapped[:, start : start + samples].astype(np.float32) * np.float32(self.scale)
         return np.pad(block, ((0, 0), (0, samples - block.shape[1])))
 
+    def is_mono(self, start: int, samples: int) -> bool:
+        """Tell whether both channels are equal there, or there is one."""
+        block = np.load(self.path, mmap_mode="r")[:, start : start + samples]
+        return bool(np.array_equal(block[0], block[min(1, len(block) - 1)]))
+
 
 @dataclass(frozen=True)
 class StoredTrack:

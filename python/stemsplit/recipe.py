@@ -281,12 +281,15 @@ def training_of(
         See `stemsplit.training.Training`; tracks of another sample rate.
     """
     from stemsplit.band_task import BandTask
+    from stemsplit.device_remix import fits
     from stemsplit.material import check_rates, digest_of
     from stemsplit.paper_task import PaperSettings, PaperTask
     from stemsplit.training import Task, Training
 
     loop, network, remix = settings_of(recipe)
     check_rates([*tracks, *valid], network.sample_rate)
+    elsewhere = device if device and device.type != "cpu" else None
+    held = elsewhere is not None and fits(tracks, elsewhere) and not remix.reverb
     task: Task
     if isinstance(network, PaperSettings):
         task = PaperTask(network, tracks, valid, seed=loop.seed, remix=remix)
@@ -298,7 +301,8 @@ def training_of(
             seed=loop.seed,
             remix=remix,
             teacher=teacher,
-            measured_on=device if device and device.type != "cpu" else None,
+            measured_on=elsewhere,
+            drawn_on=elsewhere if held else None,
         )
     facts: dict[str, Any] = {
         "architecture": recipe.architecture,

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from stemsplit.config import SOURCES
-from stemsplit.dataset import Audio
-from stemsplit.effects import equalised, panned, reverberate
+from stemsplit.effects import drawn_room, drawn_tone
 from stemsplit.errors import InputError, UsageError
 from stemsplit.material import ACTIVE_DB, StoredTrack
+from stemsplit.parts import HALF_POWER, Part, made
 
 # Mean levels of MUSDB18's stems, RMS in dB of full scale, in the order of SOURCES.
 _TYPICAL_DB = (-22.0, -24.0, -24.0, -23.0)
@@ -49,7 +48,7 @@ class RemixSettings:
     equalise_db:
         Standard deviation of each stem's random tone: gains an octave apart, lines between them.
     reverb:
-        How often a stem gets a random room, see `stemsplit.effects.reverberate`.
+        How often a stem gets a random room, see `stemsplit.effects.drawn_room`.
     pan:
         How often a stem whose channels are equal gets a random place between them.
     """
@@ -79,6 +78,26 @@ class RemixSettings:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """An example that is drawn and not yet made.
+
+    Attributes
+    ----------
+    stems:
+        The parts of each stem, in the order of `SOURCES`: none where it is silent, two of half the
+        power each where it is doubled.
+    gain:
+        Of the whole.
+    split:
+        False where ``other`` is the voice's whole backing, drums and bass among it.
+    """
+
+    stems: tuple[tuple[Part, ...], ...]
+    gain: np.float32
+    split: bool
+
+
+@dataclass(frozen=True)
 class Example:
     """A mixture to learn from.
 
@@ -87,7 +106,7 @@ class Example:
     stems:
         float32 (4 stems, 2 channels, samples), in the order of `SOURCES`.
     split:
-        False where ``other`` is the voice's whole backing, drums and bass among it.
+        See `Drawn`.
     """
 
     stems: npt.NDArray[np.float32]
@@ -148,6 +167,18 @@ class Remixer:
             )
 
     def example(self, seed: tuple[int, ...]) -> Example:
+        """Draw an example and make it."""
+        drawn = self.drawn(seed)
+        stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
+        for stem, parts in zip(stems, drawn.stems, strict=True):
+            for part in parts:
+                stem += made(part, self.samples)
+            if len(parts) > 1:
+                stem *= np.float32(HALF_POWER)
+        stems *= drawn.gain
+        return Example(stems, drawn.split)
+
+    def drawn(self, seed: tuple[int, ...]) -> Drawn:
         """Draw an example."""
         rng = np.random.default_rng(seed)
         whole = _draw(self._songs, rng) if rng.random() < self.settings.coherent else None
@@ -155,15 +186,13 @@ class Remixer:
             stems, split = self._sung_over(whole, rng), False
         else:
             stems, split = self._mixed(whole, rng), True
-        stems *= np.float32(10 ** (rng.normal(0, self.settings.gain_spread_db) / 20))
-        return Example(stems, split)
+        gain = np.float32(10 ** (rng.normal(0, self.settings.gain_spread_db) / 20))
+        return Drawn(tuple(tuple(parts) for parts in stems), gain, split)
 
-    def _mixed(
-        self, whole: StoredTrack | None, rng: np.random.Generator
-    ) -> npt.NDArray[np.float32]:
-        """Draw four stems, those of a song or of several: float32 (4, 2, samples)."""
+    def _mixed(self, whole: StoredTrack | None, rng: np.random.Generator) -> list[list[Part]]:
+        """Draw four stems, those of a song or of several."""
         settings = self.settings
-        stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
+        stems: list[list[Part]] = [[] for _ in SOURCES]
         song = None
         if whole is not None:
             speed = self._speed(rng)
@@ -175,34 +204,33 @@ class Remixer:
             if song is None or borrowed:
                 if song is None and rng.random() < settings.absent:
                     continue
-                stems[index] = self._lent(index, rng)
+                stems[index].append(self._lent(index, rng))
             elif source in song[0].stems:
                 track, start, speed = song
-                stems[index] = self._augmented(track, index, start, speed, rng)
+                stems[index].append(self._augmented(track, index, start, speed, rng))
             else:
                 continue
             if settings.doubled and rng.random() < settings.doubled:
-                stems[index] += self._lent(index, rng)
-                stems[index] *= np.float32(math.sqrt(0.5))
+                stems[index].append(self._lent(index, rng))
         return stems
 
-    def _lent(self, index: int, rng: np.random.Generator) -> Audio:
+    def _lent(self, index: int, rng: np.random.Generator) -> Part:
         """Draw a stem of any track that lends it."""
         track = _draw(self._by_source[SOURCES[index]], rng)
         speed = self._speed(rng)
         start = self._moment(track, SOURCES[index], speed, rng)
         return self._augmented(track, index, start, speed, rng)
 
-    def _sung_over(self, backing: StoredTrack, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-        """Draw a backing, and its own voice or another's: float32 (4, 2, samples)."""
-        stems = np.zeros((len(SOURCES), 2, self.samples), np.float32)
+    def _sung_over(self, backing: StoredTrack, rng: np.random.Generator) -> list[list[Part]]:
+        """Draw a backing, and its own voice or another's."""
+        stems: list[list[Part]] = [[] for _ in SOURCES]
         speed = self._speed(rng)
         start = self._moment(backing, SOURCES[_OTHER], speed, rng)
-        stems[_OTHER] = self._augmented(backing, _OTHER, start, speed, rng)
+        stems[_OTHER].append(self._augmented(backing, _OTHER, start, speed, rng))
         if SOURCES[_VOCALS] in backing.stems:
-            stems[_VOCALS] = self._augmented(backing, _VOCALS, start, speed, rng)
+            stems[_VOCALS].append(self._augmented(backing, _VOCALS, start, speed, rng))
         elif rng.random() >= self.settings.absent:
-            stems[_VOCALS] = self._lent(_VOCALS, rng)
+            stems[_VOCALS].append(self._lent(_VOCALS, rng))
         return stems
 
     def _speed(self, rng: np.random.Generator) -> float:
@@ -224,33 +252,24 @@ class Remixer:
 
     def _augmented(
         self, track: StoredTrack, index: int, start: int, speed: float, rng: np.random.Generator
-    ) -> Audio:
+    ) -> Part:
+        """Draw what becomes of a stem; what is off draws nothing, as in recipes without it."""
+        settings = self.settings
         stem = track.stems[SOURCES[index]]
-        gain_db = rng.normal(0, self.settings.level_spread_db)
+        gain_db = rng.normal(0, settings.level_spread_db)
         if stem.level_db is not None:
             typical = _BACKING_DB if track.backing and index == _OTHER else _TYPICAL_DB[index]
             gain_db += typical - stem.level_db
-        swap, flip = rng.random(2) < (self.settings.swap, self.settings.flip)
-        audio = stem.read(start, math.ceil(self.samples * speed))
-        if speed != 1:
-            audio = soxr.resample(audio.T, speed, 1, quality="HQ").T
-            audio = np.pad(audio, ((0, 0), (0, max(0, self.samples - audio.shape[1]))))
-        audio = np.broadcast_to(audio[:2, : self.samples], (2, self.samples))
-        if self.settings.equalise_db:
-            audio = equalised(audio, track.sample_rate, self.settings.equalise_db, rng)
-        audio = self._placed(audio, track.sample_rate, rng)
-        factor = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
-        augmented: Audio = (audio[::-1] if swap else audio) * factor
-        return augmented
-
-    def _placed(self, audio: Audio, sample_rate: int, rng: np.random.Generator) -> Audio:
-        """Pan and reverberate; what is off draws nothing, so that its recipes draw as before."""
-        mono = self.settings.pan and np.array_equal(audio[0], audio[1])
-        if mono and rng.random() < self.settings.pan:
-            audio = panned(audio[0], rng.uniform(-1, 1))
-        if self.settings.reverb and rng.random() < self.settings.reverb:
-            audio = reverberate(audio, sample_rate, rng)
-        return audio
+        swap, flip = rng.random(2) < (settings.swap, settings.flip)
+        tone = drawn_tone(settings.equalise_db, rng) if settings.equalise_db else None
+        place = None
+        if settings.pan and stem.is_mono(start, math.ceil(self.samples * speed)):
+            place = rng.uniform(-1, 1) if rng.random() < settings.pan else None
+        room = None
+        if settings.reverb and rng.random() < settings.reverb:
+            room = drawn_room(2, track.sample_rate, rng)
+        gain = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
+        return Part(stem, track.sample_rate, start, speed, gain, bool(swap), tone, place, room)
 
 
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:

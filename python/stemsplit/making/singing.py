@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemsplit.dataset import Audio
-from stemsplit.effects import panned, reverberate
+from stemsplit.effects import drawn_room, panned, reverberate
 from stemsplit.errors import UsageError
 from stemsplit.making.collection import SAMPLE_RATE, Job
 from stemsplit.making.midi import MidiSong, Note, melody, parse
@@ -153,7 +153,7 @@ def sung(
             take = _take(notes, chosen, samples, settings, rng)
             voice = voice + gain * panned(take, side * rng.uniform(0.3, 1))
     if rng.random() < settings.reverb:
-        voice = reverberate(voice, SAMPLE_RATE, rng)
+        voice = reverberate(voice, SAMPLE_RATE, drawn_room(len(voice), SAMPLE_RATE, rng))
     return voice
 
 
