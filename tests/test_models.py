@@ -98,12 +98,17 @@ def test_packaged_models_are_whole() -> None:
         assert card.validation
 
 
-def test_the_packaged_paper_model_is_the_papers_network() -> None:
+@pytest.mark.parametrize("frames", [1, 2, 3, 24, 25, 70])
+def test_the_packaged_paper_model_is_the_papers_network(frames: int) -> None:
+    """Of a song of so many frames, with the zeros that the window sees beyond its ends."""
     card, loaded = models.load_network(models.find_card("paper"), CPU)
     dense = network.DensePaperNetwork(len(SOURCES))
     dense.load_state_dict(loaded.state_dict())
     assert card.parameters == 4 * network.PARAMETERS_PER_SOURCE
-    magnitudes = torch.rand(24 + 3, network.BINS)
+    magnitudes = torch.zeros(24 + frames, network.BINS)
+    magnitudes[12:-12] = torch.rand(
+        frames, network.BINS, generator=torch.Generator().manual_seed(0)
+    )
     with torch.inference_mode():
         sliding = [network.slide(net.eval(), magnitudes) for net in network.split_sources(dense)]
         difference = loaded(magnitudes[None])[0] - torch.stack(sliding)

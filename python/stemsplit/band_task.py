@@ -158,7 +158,8 @@ class BandTask:
         self._on_device = (
             DeviceSpectra(self._bands, settings.stft, measured_on) if measured_on else None
         )
-        assert measured_on or not drawn_on
+        if drawn_on and not measured_on:
+            raise ValueError("what is drawn on a device is measured there, too")
         if valid and not any(track.stems for track in valid):
             raise InputError("all validation songs are silent", wanted="one that sounds at least")
         self._valid = valid

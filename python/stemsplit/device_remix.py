@@ -1,13 +1,14 @@
 """Drawn examples made by torch on a device that holds all stems: for a training on CUDA.
 
 They sound as those that `stemsplit.parts` makes, by other means: one transform of a whole stretch
-changes its tone and oversamples it, and a cubic through four of its samples gives it its speed.
+changes its tone and, where speeds differ, oversamples it, and a cubic through four of its samples
+gives it its speed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -27,22 +28,28 @@ _COLUMNS = _TONE + len(OCTAVES_HZ)
 _TOGETHER = 16  # parts; a whole batch's spectra would take gigabytes
 _OVERSAMPLED = 4
 _RINGING = 4096  # samples of a tone that would come round to the beginning
+_MOST_PARTS = 2
 _PASSED = 0.92  # of the band that is left at a speed; a cosine ends it
 
 
 class DeviceRemix:
-    """Makes batches of drawn examples on a device.
+    """Makes batches of drawn examples on a device, to which it copies all stems at the first one.
 
     Parameters
     ----------
     tracks:
-        All that examples are drawn from; their stems are copied to the device.
+        All that examples are drawn from.
     samples:
         Length of an example.
     settings:
-        How they are drawn; rooms are not made here.
+        How they are drawn.
     device:
         Where.
+
+    Raises
+    ------
+    ValueError
+        Settings with rooms, which are not made here.
     """
 
     def __init__(
@@ -52,27 +59,29 @@ class DeviceRemix:
         settings: RemixSettings,
         device: torch.device,
     ) -> None:
-        assert not settings.reverb
+        if settings.reverb:
+            raise ValueError("rooms are made on the CPU alone")
         self._samples, self._device = samples, device
-        self._begins: dict[StoredStem, int] = {}
-        self._ends: dict[StoredStem, int] = {}
-        self._audio = torch.empty((2, _samples_of(tracks)), dtype=torch.int16, device=device)
-        self._hold(stem for track in tracks for stem in track.stems.values())
+        self._places: dict[StoredStem, tuple[int, int]] = {}
+        self._held = 0
+        for track in tracks:
+            for stem in track.stems.values():
+                self._places[stem] = self._held, self._held + track.samples
+                self._held += track.samples
+        self._audio: Tensor | None = None
         self._rate = tracks[0].sample_rate
-        self._plain = not settings.varispeed and not settings.equalise_db
+        self._varied = settings.varispeed > 0
+        self._toned = self._varied or settings.equalise_db > 0
         self._read = math.ceil(samples * (1 + settings.varispeed)) + 1
         self._size = _smooth(self._read + _RINGING)
 
-    def _hold(self, stems: Iterable[StoredStem]) -> None:
-        at = 0
-        for stem in stems:
-            audio = torch.from_numpy(np.load(stem.path)[:2])
-            self._begins[stem], self._ends[stem] = at, at + audio.shape[1]
-            self._audio[:, at : at + audio.shape[1]] = audio.to(self._device)
-            at += audio.shape[1]
-
     def rows(self, batch: Sequence[Drawn]) -> Tensor:
-        """Write a batch down for `made`: float64 (parts, columns), on the CPU."""
+        """Write a batch down for `made`: float64 (parts, columns), on the CPU.
+
+        A stem has two parts at most: of two numbers the sum is the same in either order, and so a
+        batch is on any device that adds them up in any.
+        """
+        assert all(len(parts) <= _MOST_PARTS for drawn in batch for parts in drawn.stems)
         rows = [
             self._row(len(SOURCES) * at + index, part, _share(parts) * float(drawn.gain))
             for at, drawn in enumerate(batch)
@@ -85,10 +94,10 @@ class DeviceRemix:
         gain *= float(part.gain) * part.stem.scale
         one = np.ones(1, np.float32)
         left, right = (1, 1) if part.place is None else panned(one, part.place)[:, 0].tolist()
-        begin = self._begins[part.stem] + part.start
-        there = self._ends[part.stem] - begin
+        begin, end = self._places[part.stem]
+        begin += part.start
         tone = [0.0] * len(OCTAVES_HZ) if part.tone is None else part.tone.tolist()
-        return [slot, begin, there, part.speed, gain * left, gain * right, part.swap, *tone]
+        return [slot, begin, end - begin, part.speed, gain * left, gain * right, part.swap, *tone]
 
     @torch.no_grad()
     def made(self, rows: Tensor, examples: int) -> Tensor:
@@ -117,13 +126,17 @@ class DeviceRemix:
     def _parts(self, rows: Tensor) -> Tensor:
         """Make parts: (parts, 2, samples)."""
         audio = self._stretches(rows)
-        if not self._plain:
-            audio = self._at_speed(self._toned(audio, rows), rows[:, _SPEED])
+        if self._toned:
+            audio = self._with_tone(audio, rows)
+        if self._varied:
+            audio = self._at_speed(audio, rows[:, _SPEED])
         audio = audio[..., : self._samples] * rows[:, _LEFT : _RIGHT + 1, None].float()
         return torch.where(rows[:, _SWAP, None, None] > 0, audio.flip(1), audio)
 
     def _stretches(self, rows: Tensor) -> Tensor:
         """Take stretches as they are stored: float32 (parts, 2, read), zeros past a stem's end."""
+        if self._audio is None:
+            self._audio = self._copied()
         count = torch.arange(self._read, device=self._device)
         # A part has as many samples as its speed makes an example of.
         wanted = torch.ceil(rows[:, _SPEED] * self._samples).clamp_max(self._read)
@@ -132,8 +145,18 @@ class DeviceRemix:
         audio = self._audio[:, places] * there
         return audio.transpose(0, 1).float()
 
-    def _toned(self, audio: Tensor, rows: Tensor) -> Tensor:
-        """Give parts their tone, and what their speed leaves of the band, oversampled."""
+    def _copied(self) -> Tensor:
+        """Copy all stems to the device, one after the other: int16 (2, samples)."""
+        audio = torch.empty((2, self._held), dtype=torch.int16, device=self._device)
+        for stem, (begin, end) in self._places.items():
+            audio[:, begin:end] = torch.from_numpy(np.load(stem.path)[:2]).to(self._device)
+        return audio
+
+    def _with_tone(self, audio: Tensor, rows: Tensor) -> Tensor:
+        """Give parts their tone, oversampled if they have speeds, with what these leave of a band.
+
+        Between 0.92 of it and its end all fades.
+        """
         spectra = torch.fft.rfft(audio, self._size)
         bins = torch.arange(spectra.shape[-1], device=self._device) / (self._size / 2)
         speed = rows[:, _SPEED, None].float()
@@ -143,10 +166,11 @@ class DeviceRemix:
         tone = rows[:, _TONE:].float()
         low, high = tone.gather(1, below), tone.gather(1, below + 1)
         gains = 10 ** (torch.lerp(low, high, octaves - below) / 20)
-        beyond = (bins * speed.clamp_min(1) - _PASSED) / (1 - _PASSED)
-        gains = gains * (0.5 + 0.5 * torch.cos(math.pi * beyond.clamp(0, 1)))
-        size = _OVERSAMPLED * self._size
-        toned: Tensor = torch.fft.irfft(spectra * gains[:, None], size) * _OVERSAMPLED
+        if self._varied:
+            beyond = (bins * speed.clamp_min(1) - _PASSED) / (1 - _PASSED)
+            gains = gains * (0.5 + 0.5 * torch.cos(math.pi * beyond.clamp(0, 1)))
+        times = _OVERSAMPLED if self._varied else 1
+        toned: Tensor = torch.fft.irfft(spectra * gains[:, None], times * self._size) * times
         return toned
 
     def _at_speed(self, audio: Tensor, speed: Tensor) -> Tensor:
@@ -169,11 +193,15 @@ class DeviceRemix:
 
 
 def fits(tracks: Sequence[StoredTrack], device: torch.device) -> bool:
-    """Tell whether the stems of tracks take at most half of a GPU's memory."""
+    """Tell whether the stems of tracks take at most a quarter of a GPU's memory.
+
+    The network wants the rest. What is free just now does not count: a training that is resumed is
+    to go on as it began.
+    """
     if device.type != "cuda":
         return False
-    memory = torch.cuda.get_device_properties(device).total_memory
-    return 2 * 2 * _samples_of(tracks) <= memory // 2
+    memory: int = torch.cuda.get_device_properties(device).total_memory
+    return 4 * _samples_of(tracks) <= memory // 4  # two channels of 16 bits
 
 
 def _samples_of(tracks: Sequence[StoredTrack]) -> int:

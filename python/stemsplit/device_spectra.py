@@ -1,7 +1,7 @@
 """What a step learns from, measured by torch on the step's own device: for a training on CUDA.
 
 The same numbers as `stemsplit.dsp`, `stemsplit.bands` and `stemsplit.estimate_error` give on the
-CPU, which cannot feed a GPU; only stems travel to the device.
+CPU, which cannot feed a GPU; no more than stems travel to the device.
 """
 
 from __future__ import annotations

@@ -288,12 +288,13 @@ def training_of(
 
     loop, network, remix = settings_of(recipe)
     check_rates([*tracks, *valid], network.sample_rate)
-    elsewhere = device if device and device.type != "cpu" else None
-    held = elsewhere is not None and fits(tracks, elsewhere) and not remix.reverb
     task: Task
+    held = False
     if isinstance(network, PaperSettings):
         task = PaperTask(network, tracks, valid, seed=loop.seed, remix=remix)
     else:
+        elsewhere = device if device and device.type != "cpu" else None
+        held = elsewhere is not None and not remix.reverb and fits(tracks, elsewhere)
         task = BandTask(
             network,
             tracks,
@@ -311,6 +312,8 @@ def training_of(
         "start": start.name if start else None,
         "songs": {"training": digest_of(tracks), "validation": digest_of(valid)},
     }
+    if held:
+        facts["remixes"] = "made on the device"  # which sound alike, and are not the same
     if teacher:
         known = teacher.card
         facts["teacher"] = {"name": known.name, "sha256": known.sha256, "licence": known.licence}
