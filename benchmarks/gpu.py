@@ -324,7 +324,7 @@ def by_model(step: Callable[..., Facts], *models: str) -> Callable[[argparse.Nam
 
 
 PARTS = {
-    "metrics": (by_model(compare_metrics, *COMPACT), metrics_tables),
+    "metrics": (by_model(compare_metrics, *COMPACT, "paper"), metrics_tables),
     "streaming": (by_model(compare_streaming, *COMPACT), streaming_tables),
     "dense": (by_model(race, "paper"), dense_tables),
     "command": (command, command_tables),

@@ -64,7 +64,8 @@ def _rows(card: ModelCard, size: str) -> list[tuple[str, str]]:
     speed = card.validation.get("speed")
     if isinstance(speed, Mapping) and _is_figure(speed.get("times_real_time")):
         device = speed.get("device")
-        rows.append(("speed", f"{speed['times_real_time']:.0f} × real time on {device}"))
+        rate = f"{speed['times_real_time']:.0f} × real time on {device}"
+        rows.append(("speed", f"{rate}, over the songs measured on"))
     rows.append(("masks", "soft" if card.soft else "hard unless --soft"))
     rows += _quality(card)
     rows.append(("licence", card.licence))
