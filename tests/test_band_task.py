@@ -15,7 +15,7 @@ from stemsplit.material import StoredTrack, read_stems
 from stemsplit.metrics import snr
 from stemsplit.models import find_card, load_network
 from stemsplit.paper_task import PaperSettings, PaperTask
-from stemsplit.remix import RemixSettings
+from stemsplit.remix import Remixer, RemixSettings
 from stemsplit.separate import Separator
 from stemsplit.unet_size import UNetSize
 
@@ -110,3 +110,66 @@ def test_the_papers_networks_need_every_stem(stored: list[StoredTrack]) -> None:
     backings = [dataclasses.replace(track, backing=True) for track in stored]
     with pytest.raises(UsageError, match="backing = true"):
         PaperTask(PaperSettings(), [*backings, *stored], [], seed=0)
+
+
+@pytest.mark.parametrize("waveform", [False, True])
+def test_nothing_is_learnt_above_where_a_recording_ends(
+    stored: list[StoredTrack], waveform: bool
+) -> None:
+    """Whatever the masks are there; below, and in songs of all the band, they count."""
+    settings = dataclasses.replace(SETTINGS, waveform=waveform, batch_size=3)
+    limited = [dataclasses.replace(track, highest_hz=8000.0, weight=1e9) for track in stored[:2]]
+    task = band_task([*limited, stored[2]], settings)
+    batch = task.batch(0)
+    heard = batch[5]
+    ends_hz = settings.bands.edges[1:] * 44_100 / 4096
+    wanted = torch.from_numpy(ends_hz <= 8000).float()
+    assert torch.equal(heard, wanted.expand(3, -1))
+    assert 0 < float(wanted.mean()) < 1
+    network = Masks(torch.rand(3, 4, 2, 16, 384, generator=torch.Generator().manual_seed(0)))
+    network.given.requires_grad_()
+    task.loss(network, batch).backward()  # type: ignore[no-untyped-call]
+    assert network.given.grad is not None
+    reached = network.given.grad.abs().amax((0, 1, 2, 3)) > 0
+    assert torch.equal(reached, wanted > 0)
+    whole = band_task(stored, settings)
+    network.given.grad = None
+    whole.loss(network, whole.batch(0)).backward()  # type: ignore[no-untyped-call]
+    assert bool((network.given.grad.abs().amax((0, 1, 2, 3)) > 0).all())
+
+
+class Masks(torch.nn.Module):
+    """Stands for a network: the same masks whatever it sees."""
+
+    def __init__(self, given: torch.Tensor) -> None:
+        super().__init__()
+        self.given = given
+
+    def masks(self, _features: torch.Tensor) -> torch.Tensor:
+        return self.given
+
+
+def test_where_recordings_do_not_end_the_loss_is_the_same(stored: list[StoredTrack]) -> None:
+    """Beside others that do, which are never drawn here."""
+    settings = dataclasses.replace(SETTINGS, waveform=True)
+    ending = dataclasses.replace(stored[0], highest_hz=8000.0, weight=1e-12, coherent=False)
+    losses = []
+    for task in (band_task(stored, settings), band_task([*stored, ending], settings)):
+        network = task.first_network().eval()
+        losses.append(task.loss(network, task.batch(1)))
+    assert torch.equal(*losses)
+
+
+def test_a_recordings_end_moves_with_its_speed(stored: list[StoredTrack]) -> None:
+    tracks = [dataclasses.replace(track, highest_hz=8000.0) for track in stored]
+    drawn = Remixer(tracks, 4096, RemixSettings(varispeed=0.3)).drawn((1,))
+    parts = [part for parts in drawn.stems for part in parts]
+    assert all(part.highest_hz == 8000 * part.speed for part in parts)
+    assert drawn.highest_hz == min(part.highest_hz for part in parts)
+    assert drawn.highest_hz != 8000
+
+
+def test_the_papers_networks_need_the_whole_band(stored: list[StoredTrack]) -> None:
+    limited = [dataclasses.replace(track, highest_hz=8000.0) for track in stored]
+    with pytest.raises(UsageError, match="need every bin"):
+        PaperTask(PaperSettings(), limited, [], seed=0)

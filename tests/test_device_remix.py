@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,7 +151,11 @@ def test_a_silent_batch_is_made(songs: list[StoredTrack]) -> None:
     assert there.made(there.rows([]), 3).shape == (3, 4, 2, SAMPLES)
 
 
-def test_a_training_takes_the_batches_made_there(songs: list[StoredTrack]) -> None:
+@pytest.mark.parametrize("highest_hz", [math.inf, 8000.0])
+def test_a_training_takes_the_batches_made_there(
+    songs: list[StoredTrack], highest_hz: float
+) -> None:
+    songs = [dataclasses.replace(songs[0], highest_hz=highest_hz), *songs[1:]]
     size = UNetSize(widths=(4, 4, 4), squeeze=(4, 4, 4), dilations=(1,))
     settings = BandSettings(batch_size=3, frames=16, size=size, waveform=True)
     remix = dataclasses.replace(ALL, varispeed=0.0, equalise_db=0.0)

@@ -86,6 +86,7 @@ def test_bad_changes_are_refused(change: str) -> None:
         ('[[data]]\npath = "x"\nweight = 0.0', "bad weight"),
         ('[[data]]\npath = "x"\nweight = inf', "bad weight"),
         ('[[data]]\npath = "x"\nbacking = true\ncoherent = false', "backing = true"),
+        ('[[data]]\npath = "x"\nhighest_hz = -1', "bad highest_hz: got -1"),
         ('architecture = "transformer"', "paper or band-unet"),
         ("data = 3", "bad data"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from stemsplit.errors import InputError, UsageError
 from stemsplit.estimate_error import EstimateError
 from stemsplit.level import hearing_gains
 from stemsplit.material import StoredTrack, read_stems
-from stemsplit.remix import Example, Remixer, RemixSettings
+from stemsplit.remix import Drawn, Example, Remixer, RemixSettings
 from stemsplit.teacher import Teacher
 from stemsplit.training import Validation
 from stemsplit.unet import BandUNet
@@ -129,7 +130,9 @@ class BandTask:
     stems): that of the vocals alone where nobody split the rest. All are float32. With the mask
     constant in a band, the error's energy there is ``|S|² - 2 m Re(S X*) + m² |X|²``, so a step
     needs no bins. With ``waveform`` there follow, all the same, the mixture's spectra, complex64
-    (batch, 2, frames, bins), and the stems, float32 (batch, stems, 2, samples).
+    (batch, 2, frames, bins), and the stems, float32 (batch, stems, 2, samples). Where recordings
+    of the training end below the others' band, how much of each band counts (batch, bands) comes
+    before these: 1, or 0 above where a part of the example ends.
 
     Where ``measured_on`` names a device, a batch has no more than how much each error counts and
     the stems; the step computes the rest there. Where ``drawn_on`` does, in place of the stems it
@@ -166,6 +169,7 @@ class BandTask:
         self._seed = seed
         remix, samples = remix or RemixSettings(), (settings.frames - 1) * settings.hop_length
         self._remixer = Remixer(tracks, samples, remix)
+        self._limited = any(track.highest_hz < math.inf for track in tracks)
         self._made_there = DeviceRemix(tracks, samples, remix, drawn_on) if drawn_on else None
 
     def first_network(self) -> nn.Module:
@@ -183,11 +187,9 @@ class BandTask:
         seeds = [(self._seed, step, part * size + index) for index in range(size)]
         if self._made_there:
             drawn = [self._remixer.drawn(seed) for seed in seeds]
-            counts = np.stack([self._counts(example.split) for example in drawn])
-            return torch.from_numpy(counts), self._made_there.rows(drawn)
+            return *_stacked(map(self._counted, drawn)), self._made_there.rows(drawn)
         take = self._untaught if self._on_device else self._taught
-        examples = [take(self._remixer.example(seed)) for seed in seeds]
-        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
+        return _stacked(take(self._remixer.example(seed)) for seed in seeds)
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         """Give the loss of a batch.
@@ -196,33 +198,40 @@ class BandTask:
         mixture's; and the logarithm of the error's energy over the stem's, each with a floor of
         one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
         made of, which lets quiet stems count as much as loud ones. With a teacher the stems are
-        those that lie between the true ones and its estimates.
+        those that lie between the true ones and its estimates. An example of which a recording
+        ends early is compared in the bands below alone, with or without ``waveform``.
         """
         features, energy, product, mixture, counts, *samples = self._measured(batch)
+        heard = samples.pop(0) if self._limited else None
+        if heard is not None:
+            energy, product = (x * heard[:, None, None, None] for x in (energy, product))
+            mixture = mixture * heard[:, None, None]
         if self._teacher:
-            heard = self._teacher.masks(features)
-            energy, product = self._between(heard, energy, product, mixture)
-            samples = self._between_samples(heard, *samples) if samples else []
+            taught = self._teacher.masks(features)
+            energy, product = self._between(taught, energy, product, mixture)
+            samples = self._between_samples(taught, *samples) if samples else []
         masks = cast(BandUNet, network).masks(features)
         error = (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
         magnitude = (error.add(_LOUDNESS).sqrt().sum((2, 3, 4)) * counts).sum(1)
         share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
-        if self.settings.waveform:
-            ratio = self._ratio_of_samples(masks, *samples)
+        if not self.settings.waveform:
+            ratio = _ratio_of_bands(error, energy, mixture)
         else:
-            floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
-            ratio = (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)
+            ratio = self._ratio_of_samples(masks, *samples)
+            if heard is not None:
+                whole = heard.amin(1, keepdim=True) > 0
+                ratio = torch.where(whole, ratio, _ratio_of_bands(error, energy, mixture))
         return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
 
     def _measured(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Give a batch with all that the loss compares, as the class says."""
         if self._on_device is None:
             return batch
-        counts, stems = batch
+        *counted, stems = batch
         if self._made_there:
-            stems = self._made_there.made(stems, len(counts))
+            stems = self._made_there.made(stems, len(counted[0]))
         *parts, spectra = self._on_device.measured(stems, self.settings.magnitude_power)
-        return (*parts, counts, spectra, stems) if self.settings.waveform else (*parts, counts)
+        return (*parts, *counted, *((spectra, stems) if self.settings.waveform else ()))
 
     def _between(
         self, heard: Tensor, energy: Tensor, product: Tensor, mixture: Tensor
@@ -289,26 +298,41 @@ class BandTask:
     def _taught(self, example: Example) -> tuple[np.ndarray, ...]:
         """Measure an example's stems by band; see the class for what of them a batch has."""
         settings = self.settings
-        counts, stems = self._untaught(example)
+        *counted, stems = self._untaught(example)
         spec = np.stack([dsp.stft(s, settings.n_fft, settings.hop_length) for s in stems])
         mixture = spec.sum(axis=0)
         scale = power_scale(settings.n_fft)
         energy = self._bands.sums(spec, spec) * scale
         product = np.stack([self._bands.sums(stem, mixture) for stem in spec]) * scale
         total = self._bands.sums(mixture, mixture) * scale
-        taught = (self._seen(mixture), energy, product, total, counts)
+        taught = (self._seen(mixture), energy, product, total, *counted)
         return (*taught, mixture, stems) if settings.waveform else taught
 
     def _untaught(self, example: Example) -> tuple[np.ndarray, ...]:
-        """Give how much the error of each stem of an example counts, and the stems."""
-        return self._counts(example.split), example.stems
+        """Give what of an example counts, and the stems."""
+        return *self._counted(example), example.stems
 
-    def _counts(self, split: bool) -> np.ndarray:
-        """Give how much the error of each stem of an example counts."""
-        return np.array(self.settings.stem_weights if split else _UNSPLIT, np.float32)
+    def _counted(self, example: Example | Drawn) -> tuple[np.ndarray, ...]:
+        """Give how much the error of each stem counts, and where it may matter, of each band."""
+        counts = self.settings.stem_weights if example.split else _UNSPLIT
+        if not self._limited:
+            return (np.array(counts, np.float32),)
+        ends_hz = self._bands.edges[1:] * (self.settings.sample_rate / self.settings.n_fft)
+        return np.array(counts, np.float32), (ends_hz <= example.highest_hz).astype(np.float32)
 
     def _seen(self, mixture: np.ndarray) -> np.ndarray:
         """Give the network's input for spectra, complex64 (2, frames, bins)."""
         return band_features(
             mixture, self._bands, self.settings.n_fft, self.settings.magnitude_power
         )
+
+
+def _stacked(examples: Iterable[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
+    """Join examples into a batch."""
+    return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
+
+
+def _ratio_of_bands(error: Tensor, energy: Tensor, mixture: Tensor) -> Tensor:
+    """Give the error's energy over the stem's, summed over bands: (batch, stems)."""
+    floor = _FLOOR * mixture.sum((1, 2, 3))[:, None] + _LOUDNESS
+    return (error.sum((2, 3, 4)) + floor) / (energy.sum((2, 3, 4)) + floor)

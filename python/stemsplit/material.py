@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class StoredTrack:
 
     ``weight`` says how often it is drawn, relative to others of its length; ``coherent`` whether
     it may stand for a whole song, or only lends stems to mixes of songs; ``backing`` whether its
-    ``other`` is all of the song but the voice, drums and bass among it.
+    ``other`` is all of the song but the voice, drums and bass among it; ``highest_hz`` where its
+    recordings end, as those made at a lower sample rate do: above it they teach nothing.
     """
 
     name: str
@@ -72,6 +74,7 @@ class StoredTrack:
     weight: float = 1.0
     coherent: bool = True
     backing: bool = False
+    highest_hz: float = math.inf
 
 
 def store_tracks(
@@ -190,7 +193,12 @@ def digest_of(tracks: list[StoredTrack]) -> str:
         [(source, stem.scale, stem.level_db) for source, stem in sorted(track.stems.items())]
         for track in tracks
     ]
-    drawn = [(t.name, t.samples, t.weight, t.coherent, t.backing) for t in tracks]
+    # What is not said of a track is not in the name, so that older trainings go on.
+    limits = [(t.highest_hz,) if t.highest_hz < math.inf else () for t in tracks]
+    drawn = [
+        (t.name, t.samples, t.weight, t.coherent, t.backing, *limit)
+        for t, limit in zip(tracks, limits, strict=True)
+    ]
     facts = list(zip(drawn, stems, strict=True))
     return hashlib.sha256(json.dumps(facts).encode(errors="surrogatepass")).hexdigest()[:16]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -199,9 +200,18 @@ class _Source(Protocol):
     @property
     def backing(self) -> bool: ...
 
+    @property
+    def highest_hz(self) -> float: ...
+
 
 def check_split(sources: Iterable[_Source]) -> None:
-    """See that collections, or their songs, have every stem; raises `UsageError`."""
+    """See that collections, or their songs, have every stem and bin; raises `UsageError`."""
+    if any(0 < source.highest_hz < math.inf for source in sources):
+        raise UsageError(
+            "the paper's networks need every bin",
+            got="a collection with highest_hz",
+            remedy='leave it out, or train a "band-unet"',
+        )
     if any(source.backing for source in sources):
         raise UsageError(
             "the paper's networks need every stem",

@@ -38,6 +38,8 @@ class Part:
         Between the channels, see `stemsplit.effects.panned`; None: as it is.
     room:
         See `stemsplit.effects.drawn_room`; None: as it is.
+    highest_hz:
+        Where what is recorded ends, at the part's speed.
     """
 
     stem: StoredStem
@@ -49,6 +51,7 @@ class Part:
     tone: Tone | None = None
     place: float | None = None
     room: Room | None = None
+    highest_hz: float = math.inf
 
 
 def made(part: Part, samples: int) -> Audio:

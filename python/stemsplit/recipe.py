@@ -56,6 +56,9 @@ class DataSource:
     backing:
         Whether the ``other`` of its tracks is all of a song but the voice, which nobody split. They
         teach to tell vocals from the rest, over a voice of their own or of another song.
+    highest_hz:
+        Where its recordings end, as half the sample rate they were made at does: above it nothing
+        is learnt from an example that has a part of one. 0: they have all of the band.
     name, licence:
         For the model's card.
     """
@@ -64,12 +67,15 @@ class DataSource:
     weight: float = 1.0
     coherent: bool = True
     backing: bool = False
+    highest_hz: float = 0.0
     name: str = ""
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
             raise UsageError("bad weight", got=self.weight, wanted="a number above 0")
+        if not 0 <= self.highest_hz < math.inf:
+            raise UsageError("bad highest_hz", got=self.highest_hz, wanted="Hz, or 0 for no end")
         if self.backing and not self.coherent:
             raise UsageError("backing = true with coherent = false", remedy="leave one of them out")
 
@@ -363,4 +369,6 @@ def _entries(recipe: Recipe) -> provenance.Entries:
     for entry in entries:
         entry["name"] = entry["name"] or Path(entry["path"]).resolve().name
         del entry["path"]
+        if not entry["highest_hz"]:
+            del entry["highest_hz"]
     return entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,7 +61,11 @@ def stored(
     tracks = store_tracks([track for track, _ in found], store, step)
     drawn = [
         dataclasses.replace(
-            track, weight=source.weight, coherent=source.coherent, backing=source.backing
+            track,
+            weight=source.weight,
+            coherent=source.coherent,
+            backing=source.backing,
+            highest_hz=source.highest_hz or math.inf,
         )
         for track, (_, source) in zip(tracks, found, strict=True)
     ]

@@ -96,6 +96,12 @@ class Drawn:
     gain: np.float32
     split: bool
 
+    @property
+    def highest_hz(self) -> float:
+        """Where the first of its recordings ends: above, nobody knows what is whose."""
+        limits = [part.highest_hz for parts in self.stems for part in parts]
+        return min(limits, default=math.inf)
+
 
 @dataclass(frozen=True)
 class Example:
@@ -105,12 +111,13 @@ class Example:
     ----------
     stems:
         float32 (4 stems, 2 channels, samples), in the order of `SOURCES`.
-    split:
+    split, highest_hz:
         See `Drawn`.
     """
 
     stems: npt.NDArray[np.float32]
     split: bool
+    highest_hz: float = math.inf
 
 
 class Remixer:
@@ -176,7 +183,7 @@ class Remixer:
             if len(parts) > 1:
                 stem *= np.float32(HALF_POWER)
         stems *= drawn.gain
-        return Example(stems, drawn.split)
+        return Example(stems, drawn.split, drawn.highest_hz)
 
     def drawn(self, seed: tuple[int, ...]) -> Drawn:
         """Draw an example."""
@@ -269,7 +276,10 @@ class Remixer:
         if settings.reverb and rng.random() < settings.reverb:
             room = drawn_room(2, track.sample_rate, rng)
         gain = np.float32((-1 if flip else 1) * 10 ** (gain_db / 20))
-        return Part(stem, track.sample_rate, start, speed, gain, bool(swap), tone, place, room)
+        highest = track.highest_hz * speed
+        return Part(
+            stem, track.sample_rate, start, speed, gain, bool(swap), tone, place, room, highest
+        )
 
 
 def _draw(tracks: list[StoredTrack], rng: np.random.Generator) -> StoredTrack:
