@@ -25,10 +25,10 @@ from stemsplit.remix import Drawn, RemixSettings
 # speed, two gains, whether the channels change places, and the tone.
 _SLOT, _BEGIN, _THERE, _SPEED, _LEFT, _RIGHT, _SWAP, _TONE = range(8)
 _COLUMNS = _TONE + len(OCTAVES_HZ)
+_MOST_PARTS = 2  # of a stem
 _TOGETHER = 16  # parts; a whole batch's spectra would take gigabytes
 _OVERSAMPLED = 4
 _RINGING = 4096  # samples of a tone that would come round to the beginning
-_MOST_PARTS = 2
 _PASSED = 0.92  # of the band that is left at a speed; a cosine ends it
 
 
