@@ -82,6 +82,19 @@ def test_istft_stream_is_istft(n_fft, hop_share, channels, stems, samples, lengt
 
 
 @pytest.mark.parametrize("kernel", dsp.available_kernels())
+@pytest.mark.parametrize("log2_n_fft", range(6, 17))
+def test_a_frame_has_the_same_bits_alone_and_among_others(kernel, log2_n_fft, monkeypatch):
+    """Of long frames one is separated while the next is transformed, but for the last of a block."""
+    monkeypatch.setenv("STEMSPLIT_KERNEL", kernel)
+    n_fft, hop_length = 1 << log2_n_fft, 1 << (log2_n_fft - 2)
+    x = noise((3, 2 * n_fft + 5))
+    wanted = dsp.stft(x, n_fft, hop_length, threads=1)
+    assert np.array_equal(streamed_stft(x, n_fft, hop_length, [hop_length]), wanted)
+    out = np.empty(wanted.shape, np.complex64)  # rows off the cache lines, unlike those of `wanted`
+    assert np.array_equal(dsp.stft(x, n_fft, hop_length, threads=1, out=out), wanted)
+
+
+@pytest.mark.parametrize("kernel", dsp.available_kernels())
 def test_long_blocks_split_over_threads(kernel, monkeypatch):
     monkeypatch.setenv("STEMSPLIT_KERNEL", kernel)
     monkeypatch.setenv("STEMSPLIT_NUM_THREADS", "3")

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "stemsplit/fft.hpp"
 #include "stemsplit/parallel.hpp"
@@ -14,6 +15,9 @@ namespace {
 
 // Frames a task transforms: enough to outweigh handing it out, few enough to share evenly.
 constexpr std::size_t kBlockFrames = 32;
+// From this n_fft on spectra are separated while the next frames are transformed. Of shorter frames
+// the nearest cache holds all that one transform needs, but not two spectra beside it.
+constexpr std::size_t kLeastDelayed = 2048;
 
 // Index of sample i of the endlessly reflected signal (numpy.pad's mode "reflect").
 std::size_t reflect(Stride i, std::size_t total) {
@@ -77,14 +81,17 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
                          std::size_t begin, std::size_t end,
                          const SpectrumView<Complex>& out) const {
     const std::size_t n = geometry_.n_fft, row = 2 * geometry_.bins();
-    float* const block = thread_scratch(Carver::padded(work_floats(*plan_)) +
+    float* const block = thread_scratch(2 * Carver::padded(work_floats(*plan_)) +
                                         2 * Carver::padded(n) + Carver::padded(row));
     Carver scratch(block);
-    float* const work = scratch.take(work_floats(*plan_));
+    float* work = scratch.take(work_floats(*plan_));
+    float* other_work = scratch.take(work_floats(*plan_));
     float* const gathered_a = scratch.take(n);
     float* const gathered_b = scratch.take(n);
     float* const unused_row = scratch.take(row);
     const bool bypass = rows_on_lines(out), paired = channel + 1 < out.channels;
+    Joint joint{};
+    bool waiting = false;
     for (std::size_t f = begin; f < end; f += paired ? 1 : 2) {
         const float* const a = frame(signal, channel, first + f, gathered_a);
         const float* b = gathered_b;
@@ -99,8 +106,16 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
             std::fill_n(gathered_b, n, 0.0F);
         }
         kernel_->forward(*plan_, a, b, (paired ? 2 : 4) * geometry_.hop_length, half_window_.get(),
-                         work, floats(out.row(channel, f)), row_b, bypass);
+                         work, waiting ? &joint : nullptr);
+        joint = {work, floats(out.row(channel, f)), row_b, bypass};
+        waiting = n >= kLeastDelayed;
+        if (waiting) {
+            std::swap(work, other_work);
+        } else {
+            kernel_->separate(*plan_, joint);
+        }
     }
+    if (waiting) kernel_->separate(*plan_, joint);
 }
 
 const float* Analysis::frame(const SignalPart& signal, std::size_t channel, std::size_t frame,

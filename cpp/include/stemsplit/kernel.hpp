@@ -27,6 +27,14 @@ struct PlanView {
     const std::uint32_t* order;  // in floats: where the first pass leaves the spectrum of point p
 };
 
+// The joint spectrum of two real frames, still to be separated into a row of each: n/2 + 1
+// interleaved complex numbers. `bypass` writes past the cache and needs rows on cache lines.
+struct Joint {
+    const float* work;
+    float *row_a, *row_b;
+    bool bypass;
+};
+
 // A row of interleaved complex numbers and its mask or null; how many floats further on the ones
 // to prefetch meanwhile start, 0 where there are none.
 struct HalfSpectrum {
@@ -50,12 +58,13 @@ struct Kernel {
     int max_lanes;       // floats in a register
     int max_log2_radix;  // widest butterfly that measured well
 
-    // Spectra of two real frames; those to prefetch meanwhile start `ahead` floats further on.
-    // `window` holds half the window; rows are n/2 + 1 interleaved complex numbers; `work` is on a
-    // cache line and as large as work_floats() says; `bypass` writes past the cache and needs rows
-    // on cache lines.
+    // Joint spectrum of two real frames, to `work`, which is on a cache line and as large as
+    // work_floats() says; the frames to prefetch meanwhile start `ahead` floats further on.
+    // `window` holds half the window. Separates `before` meanwhile, if not null, which is in other
+    // memory.
     void (*forward)(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
-                    const float* window, float* work, float* row_a, float* row_b, bool bypass);
+                    const float* window, float* work, const Joint* before);
+    void (*separate)(const PlanView& plan, const Joint& joint);
 
     // Inverts two half spectra, times their masks where not null, times `window` (which holds the
     // window over n), and overlaps the frames with those before.

@@ -17,54 +17,111 @@ STEMSPLIT_INLINE void store_row(float* row, Vec<L> re, Vec<L> im, bool bypass) {
     }
 }
 
-// Z in work -> rows A and B; the halves of the formula in kernel.cpp are in the window.
+// Separates a joint spectrum block by block of L bins, in rising order; the halves of the formula
+// in kernel.cpp are in the window.
 template <int L>
-STEMSPLIT_INLINE void separate(const PlanView& plan, const float* work, float* row_a, float* row_b,
-                               bool bypass) {
-    const auto legs = static_cast<std::size_t>(plan.passes[plan.pass_count - 1].radix);
-    const std::size_t leg = plan.n / legs;
-    Point<Vec<L>> above = load_block<L>(work);  // its lane 0 is Z[n - k]: Z[n] = Z[0]
-    for (std::size_t j = 0; j < legs / 2; ++j) {
-        const float* const up = work + j * plan.leg_pitch;
-        const float* const down = work + (legs - 1 - j) * plan.leg_pitch;
-        for (std::size_t q = 0; q < leg; q += L) {
-            const Point<Vec<L>> z = load_block<L>(up + 2 * q);
-            const Point<Vec<L>> below = load_block<L>(down + 2 * (leg - L - q));
-            const Vec<L> re = shuffle<L, Mirror>(below.re, above.re);
-            const Vec<L> im = shuffle<L, Mirror>(below.im, above.im);
-            store_row<L>(row_a, z.re + re, z.im - im, bypass);
-            store_row<L>(row_b, z.im + im, re - z.re, bypass);
-            row_a += 2 * L;
-            row_b += 2 * L;
-            above = below;
+class Separation {
+  public:
+    // Without rows there is nothing to do.
+    STEMSPLIT_INLINE Separation(const PlanView& plan, const Joint& joint)
+        : legs_(static_cast<std::size_t>(plan.passes[plan.pass_count - 1].radix)),
+          leg_(2 * (plan.n / legs_)),
+          leg_pitch_(plan.leg_pitch),
+          left_(joint.row_a ? leg_ : 0),
+          up_(joint.work),
+          down_(joint.work + (legs_ - 1) * leg_pitch_ + leg_ - 2 * L),
+          above_(joint.work),
+          row_a_(joint.row_a),
+          row_b_(joint.row_b),
+          bypass_(joint.bypass) {}
+
+    STEMSPLIT_INLINE void next() {
+        if (opaque(left_) == 0) return;
+        block();
+        left_ -= 2 * L;
+        if (left_ == 0) {
+            next_leg();
+            left_ = leg_;
         }
     }
-    const float* const middle = work + legs / 2 * plan.leg_pitch;
-    row_a[0] = 2 * middle[0];
-    row_b[0] = 2 * middle[L];
-    row_a[1] = row_b[1] = 0;
-}
+
+    // The bin after all blocks, n / 2.
+    STEMSPLIT_INLINE void middle() {
+        row_a_[0] = 2 * up_[0];
+        row_b_[0] = 2 * up_[L];
+        row_a_[1] = row_b_[1] = 0;
+    }
+
+    STEMSPLIT_INLINE void all() {
+        for (std::size_t leg = 0; leg < legs_ / 2; ++leg) {
+            for (std::size_t at = 0; at < leg_; at += 2 * L) block();
+            next_leg();
+        }
+        middle();
+    }
+
+  private:
+    // Bins k and the points n - k, which are all but a lane of `down` and lane 0 of the block above
+    // that; Z[n] = Z[0].
+    STEMSPLIT_INLINE void block() {
+        const Point<Vec<L>> z = load_block<L>(up_);
+        const Point<Vec<L>> below = load_block<L>(down_), above = load_block<L>(above_);
+        const Vec<L> re = shuffle<L, Mirror>(below.re, above.re);
+        const Vec<L> im = shuffle<L, Mirror>(below.im, above.im);
+        store_row<L>(row_a_, z.re + re, z.im - im, bypass_);
+        store_row<L>(row_b_, z.im + im, re - z.re, bypass_);
+        row_a_ += 2 * L;
+        row_b_ += 2 * L;
+        above_ = down_;
+        up_ += 2 * L;
+        down_ -= 2 * L;
+    }
+
+    STEMSPLIT_INLINE void next_leg() {
+        up_ += leg_pitch_ - leg_;
+        down_ -= leg_pitch_ - leg_;
+    }
+
+    std::size_t legs_, leg_, leg_pitch_, left_;  // floats of a leg, to the next, left of this one
+    const float *up_, *down_, *above_;
+    float *row_a_, *row_b_;
+    bool bypass_;
+};
 
 template <int L>
+void separate(const PlanView& plan, const Joint& joint) {
+    Separation<L>(plan, joint).all();
+}
+
+// Writes past the cache wait long for memory, prefetches as well, and both keep what follows
+// waiting once too many are under way. So the former go between the first pass's loads, where
+// arithmetic hides them, and the latter are a pass away from them. The first frames of a block,
+// without any before, run through the same code: another copy of it might fuse other products, and
+// so differ in its bits.
+template <int L>
 void forward(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
-             const float* window, float* work, float* row_a, float* row_b, bool bypass) {
+             const float* window, float* work, const Joint* before) {
+    Separation<L> separation(plan, before ? *before : Joint{work, nullptr, nullptr, false});
     run_first<L>(
         plan,
-        [=](auto k, auto radix, std::size_t i) __attribute__((always_inline)) {
-            // Frames overlap: only their last part is new.
-            if constexpr (k >= radix / 4 * 3) {
-                prefetch<L>(a + i + ahead);
-                prefetch<L>(b + i + ahead);
-            }
+        [&, a, b, window](auto k, auto, std::size_t i) __attribute__((always_inline)) {
+            if constexpr (k % 2 == 0) separation.next();
             const Vec<L> w = load_aligned<L>(window + i);
             return Point<Vec<L>>{load<L>(a + i) * w, load<L>(b + i) * w};
         },
         work);
+    if (before) separation.middle();
     run_middle<L>(plan, work);
     run_last<L>(plan, work,
-                [=](auto, auto, std::size_t, std::size_t place, Point<Vec<L>> z)
-                    __attribute__((always_inline)) { store_block<L>(work + place, z); });
-    separate<L>(plan, work, row_a, row_b, bypass);
+                [=](auto j, auto radix, std::size_t i, std::size_t place, Point<Vec<L>> z)
+                    __attribute__((always_inline)) {
+                        // Frames overlap: only their last part is new.
+                        if constexpr (j >= radix / 4 * 3) {
+                            prefetch<L>(a + i + ahead);
+                            prefetch<L>(b + i + ahead);
+                        }
+                        store_block<L>(work + place, z);
+                    });
 }
 
 }  // namespace stemsplit::STEMSPLIT_ISA

@@ -20,13 +20,14 @@ constexpr int kLanes = 4;
 
 // Frames shorter than lanes squared do not fill the transposes: half the lanes serve them.
 void forward_any(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
-                 const float* window, float* work, float* row_a, float* row_b, bool bypass) {
-    if (plan.lanes == kLanes) {
-        return forward<kLanes>(plan, a, b, ahead, window, work, row_a, row_b, bypass);
-    }
-    if constexpr (kLanes > 4) {
-        forward<kLanes / 2>(plan, a, b, ahead, window, work, row_a, row_b, bypass);
-    }
+                 const float* window, float* work, const Joint* before) {
+    if (plan.lanes == kLanes) return forward<kLanes>(plan, a, b, ahead, window, work, before);
+    if constexpr (kLanes > 4) forward<kLanes / 2>(plan, a, b, ahead, window, work, before);
+}
+
+void separate_any(const PlanView& plan, const Joint& joint) {
+    if (plan.lanes == kLanes) return separate<kLanes>(plan, joint);
+    if constexpr (kLanes > 4) separate<kLanes / 2>(plan, joint);
 }
 
 void inverse_any(const PlanView& plan, const HalfSpectrum& a, const HalfSpectrum& b,
@@ -50,6 +51,7 @@ const Kernel kernel = {STEMSPLIT_TEXT(STEMSPLIT_ISA),
                        kLanes,
                        STEMSPLIT_MAX_LOG2_RADIX,
                        forward_any,
+                       separate_any,
                        inverse_any,
                        fence};
 
