@@ -34,8 +34,10 @@ def song(make_stems: StemMaker) -> np.ndarray:
         ("half", CPU, "base", False, torch.bfloat16),
         ("half", CPU, "paper", False, torch.bfloat16),
         ("float32", CPU, "base", True, torch.float32),
-        ("auto", CUDA, "paper", False, torch.float16),
+        ("auto", CUDA, "base", False, torch.float16),
+        ("auto", CUDA, "paper", True, torch.float32),
         ("half", CUDA, "base", True, torch.float16),
+        ("half", CUDA, "paper", False, torch.float16),
         ("float32", CUDA, "base", True, torch.float32),
     ],
 )

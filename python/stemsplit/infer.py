@@ -60,9 +60,9 @@ def choose_device(device: str) -> torch.device:
 def choose_precision(precision: str, device: torch.device, card: ModelCard) -> torch.dtype:
     """Give the type that ``auto``, ``float32`` or ``half`` means for a model on a device.
 
-    ``half`` is float16 on CUDA and bfloat16 on the CPU. ``auto`` is ``half`` on CUDA; on the CPU it
-    is ``half`` for models that work on bands where the processor multiplies bfloat16, which is
-    twice as fast there and moves no metric (benchmarks/README.md), and ``float32`` elsewhere.
+    ``half`` is float16 on CUDA and bfloat16 on the CPU. ``auto`` is ``half`` for models that work on
+    bands, whose metrics it does not move (benchmarks/README.md), on CUDA and where the processor
+    multiplies bfloat16, which is twice as fast there, and ``float32`` elsewhere.
 
     Raises
     ------
@@ -71,10 +71,11 @@ def choose_precision(precision: str, device: torch.device, card: ModelCard) -> t
     """
     if precision not in ("auto", "float32", "half"):
         raise UsageError("bad precision", got=precision, wanted="auto, float32 or half")
-    if device.type == "cpu":
-        pays = precision == "auto" and card.bands > 0 and _multiplies_bfloat16()
-        return torch.bfloat16 if precision == "half" or pays else torch.float32
-    return torch.float32 if precision == "float32" else torch.float16
+    cuda = device.type == "cuda"
+    pays = precision == "auto" and card.bands > 0 and (cuda or _multiplies_bfloat16())
+    if precision == "half" or pays:
+        return torch.float16 if cuda else torch.bfloat16
+    return torch.float32
 
 
 def _multiplies_bfloat16() -> bool:
