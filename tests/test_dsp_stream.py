@@ -84,7 +84,7 @@ def test_istft_stream_is_istft(n_fft, hop_share, channels, stems, samples, lengt
 @pytest.mark.parametrize("kernel", dsp.available_kernels())
 @pytest.mark.parametrize("log2_n_fft", range(6, 17))
 def test_a_frame_has_the_same_bits_alone_and_among_others(kernel, log2_n_fft, monkeypatch):
-    """Of long frames one is separated while the next is transformed, but for the last of a block."""
+    """A long one is separated while the next is transformed, if its block has another."""
     monkeypatch.setenv("STEMSPLIT_KERNEL", kernel)
     n_fft, hop_length = 1 << log2_n_fft, 1 << (log2_n_fft - 2)
     x = noise((3, 2 * n_fft + 5))

@@ -1,4 +1,4 @@
-"""``stemsplit dataset``: makes tracks to train on from MIDI, sung syllables and recordings."""
+"""``stemsplit dataset``: makes tracks to train on from MIDI, syllables, recordings and songs."""
 
 from __future__ import annotations
 
@@ -245,6 +245,38 @@ def solos(
         separator.card.sha256,
     )
     return _make(jobs, output, how, empty="without a solo")
+
+
+@dataset.command(cls=Command)
+@takes_groups
+def vary(
+    songs: Annotated[
+        list[Path],
+        typer.Argument(
+            readable=False, metavar="FOLDER", help="Folders of songs whose stems are known."
+        ),
+    ],
+    output: _Output,
+    semitones: Annotated[
+        float, typer.Option("--semitones", help="The largest change of pitch, either way.")
+    ] = 3.0,
+    tempo: Annotated[
+        float,
+        typer.Option("--tempo", metavar="PERCENT", help="The largest change of tempo, either way."),
+    ] = 12.0,
+    copies: Annotated[int, typer.Option("--copies", min=1, help="So many of each song.")] = 1,
+    *,
+    how: CollectionGroup,
+) -> int:
+    """Copy songs with known stems at other pitches and tempos, which are drawn for each copy.
+
+    Signalsmith Stretch changes either without the other. Vary only songs to train on: by the
+    name of a copy a training does not know its song.
+    """
+    from stemsplit.making.varied import VarySettings, vary_jobs
+
+    settings = VarySettings(semitones=semitones, tempo=tempo / 100, copies=copies)
+    return _make(vary_jobs(songs, settings), output, how)
 
 
 def _source(stem: str) -> str:
