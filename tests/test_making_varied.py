@@ -124,8 +124,8 @@ def test_a_song_of_many_channels_fails_and_the_rest_go_on(song: Path, tmp_path: 
     [
         (["--semitones", "13"], "bad semitones: got 13"),
         (["--semitones", "nan"], "bad semitones: got nan"),
-        (["--tempo", "-1"], "bad tempo: got -0.01"),
-        (["--tempo", "60"], "bad tempo: got 0.6"),
+        (["--tempo", "-1"], "bad tempo: got -1"),
+        (["--tempo", "60"], "bad tempo: got 60.0, wanted 0 to 50"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -136,14 +136,45 @@ def test_what_cannot_be_meant_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_no_copies_of_copies_and_none_twice(song: Path) -> None:
+    for inside in (song, song / "varied", song.parent / "songs" / ".." / "songs" / "varied"):
+        with pytest.raises(UsageError, match="the copies would lie among the songs"):
+            vary_jobs([song], inside, VarySettings())
+    with pytest.raises(UsageError, match=r"songs named twice: got .*one"):
+        vary_jobs([song, song / "one"], song.parent / "out", VarySettings())
+
+
+def test_any_array_gives_the_same() -> None:
+    noise = np.random.default_rng(0).standard_normal((2, RATE)).astype(np.float32) / 8
+    wanted = varied(noise, 1.0, 1.1)
+    wide = np.zeros((2, RATE + 1), np.float32)
+    wide[:, :-1] = noise
+    frozen = noise.copy()
+    frozen.flags.writeable = False
+    for same in (np.asfortranarray(noise), wide[:, :-1], frozen):
+        np.testing.assert_array_equal(varied(same, 1.0, 1.1), wanted)
+
+
+def test_equal_channels_stay_equal(tmp_path: Path) -> None:
+    """A recipe's ``pan`` takes them for a mono stem; of other rates, resampled, as well."""
+    folder = tmp_path / "songs" / "one"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
+    soundfile.write(folder / "drums.wav", np.stack((noise, noise), axis=1), 48_000)
+    out = tmp_path / "varied"
+    assert run(["dataset", "vary", str(folder.parent), "-o", str(out), "-q"]) == 0
+    left, right = read_track(*find_tracks(out)).stems[SOURCES.index("drums")]
+    np.testing.assert_array_equal(left, right)
+
+
 def test_no_copies_and_no_folder() -> None:
     with pytest.raises(UsageError, match="bad copies: got 0"):
         VarySettings(copies=0)
     with pytest.raises(InputError, match="no folder"):
-        vary_jobs([Path("nowhere")], VarySettings())
+        vary_jobs([Path("nowhere")], Path("out"), VarySettings())
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, song: Path) -> None:
     monkeypatch.setitem(sys.modules, "python_stretch", None)
     with pytest.raises(MissingExtraError, match=r"python_stretch.*python-stretch"):
-        vary_jobs([song], VarySettings())
+        vary_jobs([song], song.parent / "out", VarySettings())

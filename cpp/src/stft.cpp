@@ -81,11 +81,12 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
                          std::size_t begin, std::size_t end,
                          const SpectrumView<Complex>& out) const {
     const std::size_t n = geometry_.n_fft, row = 2 * geometry_.bins();
-    float* const block = thread_scratch(2 * Carver::padded(work_floats(*plan_)) +
+    const bool delayed = n >= kLeastDelayed;
+    float* const block = thread_scratch((delayed ? 2 : 1) * Carver::padded(work_floats(*plan_)) +
                                         2 * Carver::padded(n) + Carver::padded(row));
     Carver scratch(block);
     float* work = scratch.take(work_floats(*plan_));
-    float* other_work = scratch.take(work_floats(*plan_));
+    float* other_work = delayed ? scratch.take(work_floats(*plan_)) : nullptr;
     float* const gathered_a = scratch.take(n);
     float* const gathered_b = scratch.take(n);
     float* const unused_row = scratch.take(row);
@@ -108,8 +109,8 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
         kernel_->forward(*plan_, a, b, (paired ? 2 : 4) * geometry_.hop_length, half_window_.get(),
                          work, waiting ? &joint : nullptr);
         joint = {work, floats(out.row(channel, f)), row_b, bypass};
-        waiting = n >= kLeastDelayed;
-        if (waiting) {
+        waiting = delayed;
+        if (delayed) {
             std::swap(work, other_work);
         } else {
             kernel_->separate(*plan_, joint);

@@ -61,8 +61,9 @@ def choose_precision(precision: str, device: torch.device, card: ModelCard) -> t
     """Give the type that ``auto``, ``float32`` or ``half`` means for a model on a device.
 
     ``half`` is float16 on CUDA and bfloat16 on the CPU. ``auto`` is ``half`` for models that work
-    on bands, whose metrics it does not move (benchmarks/README.md), on CUDA and where the processor
-    multiplies bfloat16, which is twice as fast there, and ``float32`` elsewhere.
+    on bands, as it moves no metric of `base` and `tiny` that was measured (benchmarks/README.md),
+    on CUDA and where the processor multiplies bfloat16, which is twice as fast there, and
+    ``float32`` elsewhere.
 
     Raises
     ------

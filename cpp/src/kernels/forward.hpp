@@ -68,8 +68,9 @@ class Separation {
         const Point<Vec<L>> below = load_block<L>(down_), above = load_block<L>(above_);
         const Vec<L> re = shuffle<L, Mirror>(below.re, above.re);
         const Vec<L> im = shuffle<L, Mirror>(below.im, above.im);
-        store_row<L>(row_a_, z.re + re, z.im - im, bypass_);
-        store_row<L>(row_b_, z.im + im, re - z.re, bypass_);
+        const bool bypass = opaque(bypass_) != 0;  // or the loop around may come in two copies
+        store_row<L>(row_a_, z.re + re, z.im - im, bypass);
+        store_row<L>(row_b_, z.im + im, re - z.re, bypass);
         row_a_ += 2 * L;
         row_b_ += 2 * L;
         above_ = down_;
@@ -85,7 +86,7 @@ class Separation {
     std::size_t legs_, leg_, leg_pitch_, left_;  // floats of a leg, to the next, left of this one
     const float *up_, *down_, *above_;
     float *row_a_, *row_b_;
-    bool bypass_;
+    std::size_t bypass_;
 };
 
 template <int L>
@@ -96,8 +97,8 @@ void separate(const PlanView& plan, const Joint& joint) {
 // Writes past the cache wait long for memory, prefetches as well, and both keep what follows
 // waiting once too many are under way. So the former go between the first pass's loads, where
 // arithmetic hides them, and the latter are a pass away from them. The first frames of a block,
-// without any before, run through the same code: another copy of it might fuse other products, and
-// so differ in its bits.
+// without any before, run through the same code, and so do those with rows elsewhere: another copy
+// of it might fuse other products, and so differ in its bits.
 template <int L>
 void forward(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
              const float* window, float* work, const Joint* before) {

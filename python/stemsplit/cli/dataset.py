@@ -271,12 +271,13 @@ def vary(
     """Copy songs with known stems at other pitches and tempos, which are drawn for each copy.
 
     Signalsmith Stretch changes either without the other. Vary only songs to train on: by the
-    name of a copy a training does not know its song.
+    name of a copy a training does not know its song. Copies that are there stay as they are, so
+    that other settings want another folder.
     """
     from stemsplit.making.varied import VarySettings, vary_jobs
 
-    settings = VarySettings(semitones=semitones, tempo=tempo / 100, copies=copies)
-    return _make(vary_jobs(songs, settings), output, how)
+    settings = VarySettings(semitones=semitones, tempo=tempo, copies=copies)
+    return _make(vary_jobs(songs, output, settings), output, how)
 
 
 def _source(stem: str) -> str:

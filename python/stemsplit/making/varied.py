@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from stemsplit.dataset import Audio, Track, find_tracks, read_track
 from stemsplit.errors import AudioError, MissingExtraError, UsageError
 from stemsplit.making.collection import SAMPLE_RATE, Job, track_name
 
-# Beyond an octave and the double tempo nothing sounds like an instrument that a song has.
-_MOST_SEMITONES, _MOST_TEMPO = 12.0, 0.5
+# Beyond an octave, or half the tempo more or less, nothing sounds like what songs are played on.
+_MOST_SEMITONES, _MOST_TEMPO = 12.0, 50.0
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class VarySettings:
     semitones:
         The largest change of pitch, either way.
     tempo:
-        The largest change of tempo, either way: 0.12 is 12 %.
+        The largest change of tempo, either way, in percent.
     copies:
         How many of each song.
     """
 
     semitones: float = 3.0
-    tempo: float = 0.12
+    tempo: float = 12.0
     copies: int = 1
 
     def __post_init__(self) -> None:
@@ -48,13 +48,15 @@ class VarySettings:
             raise UsageError("bad copies", got=self.copies, wanted="1 or more")
 
 
-def vary_jobs(folders: Iterable[Path], settings: VarySettings) -> list[Job]:
+def vary_jobs(folders: Iterable[Path], output: Path, settings: VarySettings) -> list[Job]:
     """Give jobs that make copies of songs; all stems of a copy have one pitch and one tempo.
 
     Parameters
     ----------
     folders:
         Of songs as `stemsplit.dataset.find_tracks` finds them, with one or two channels.
+    output:
+        Where the copies go; not to where the songs are, as the next call would copy them, too.
     settings:
         See `VarySettings`.
 
@@ -62,16 +64,27 @@ def vary_jobs(folders: Iterable[Path], settings: VarySettings) -> list[Job]:
     ------
     InputError
         A folder that is missing or holds no track.
+    UsageError
+        Copies would be made of copies, or twice of one song.
     MissingExtraError
         There is no python-stretch.
     """
     stretching()
-    return [
-        _job(track, copy, settings)
-        for folder in folders
-        for track in find_tracks(folder)
-        for copy in range(1, settings.copies + 1)
-    ]
+    folders = list(folders)
+    for folder in folders:
+        if output.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"the copies would lie among the songs of {folder}",
+                got=output,
+                wanted="a folder outside",
+            )
+    tracks = [track for folder in folders for track in find_tracks(folder)]
+    places = Counter(track.path.resolve() for track in tracks)
+    twice = sorted(str(path) for path, count in places.items() if count > 1)
+    if twice:
+        raise UsageError("songs named twice", got=", ".join(twice), remedy="name a folder once")
+    copies = range(1, settings.copies + 1)
+    return [_job(track, copy, settings) for track in tracks for copy in copies]
 
 
 def varied(audio: Audio, semitones: float, tempo: float, seed: int = 0) -> Audio:
@@ -91,15 +104,19 @@ def varied(audio: Audio, semitones: float, tempo: float, seed: int = 0) -> Audio
     Returns
     -------
     Audio
-        float32 (channels, samples / tempo, rounded).
+        float32 (channels, samples / tempo, rounded). Channels that are equal still are.
     """
     channels, samples = audio.shape
+    if channels > 1 and (audio == audio[0]).all():
+        return np.repeat(varied(audio[:1], semitones, tempo, seed), channels, axis=0)
     wanted = round(samples / tempo)
     stretch = stretching().Stretch(seed)
     stretch.preset(channels, SAMPLE_RATE)
     stretch.setTransposeSemitones(semitones)
     stretch.setTimeFactor(tempo)
-    made: npt.NDArray[np.float32] = np.asarray(stretch.process(audio), np.float32)
+    # It knows no strides, and takes only what may be written to.
+    plain = np.require(audio, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
+    made: npt.NDArray[np.float32] = np.asarray(stretch.process(plain), np.float32)
     return np.pad(made[:, :wanted], ((0, 0), (0, max(0, wanted - made.shape[1]))))
 
 
@@ -122,7 +139,7 @@ def stretching() -> Any:
 def _job(track: Track, copy: int, settings: VarySettings) -> Job:
     def make(rng: np.random.Generator) -> dict[str, Audio]:
         semitones = rng.uniform(-settings.semitones, settings.semitones)
-        tempo = 1 + rng.uniform(-settings.tempo, settings.tempo)
+        tempo = 1 + rng.uniform(-settings.tempo, settings.tempo) / 100
         seed = int(rng.integers(1 << 31))
         stems = _stems(track)
         return {source: varied(stem, semitones, tempo, seed) for source, stem in stems.items()}
@@ -130,7 +147,6 @@ def _job(track: Track, copy: int, settings: VarySettings) -> Job:
     return Job(f"{track_name(track.name)}-varied-{copy:02d}", make)
 
 
-@lru_cache(maxsize=1)  # the copies of a song come one after the other
 def _stems(track: Track) -> dict[str, Audio]:
     read = read_track(track)
     channels = read.stems.shape[1]
