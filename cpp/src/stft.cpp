@@ -15,9 +15,6 @@ namespace {
 
 // Frames a task transforms: enough to outweigh handing it out, few enough to share evenly.
 constexpr std::size_t kBlockFrames = 32;
-// From this n_fft on spectra are separated while the next frames are transformed. Of shorter frames
-// the nearest cache holds all that one transform needs, but not two spectra beside it.
-constexpr std::size_t kLeastDelayed = 2048;
 
 // Index of sample i of the endlessly reflected signal (numpy.pad's mode "reflect").
 std::size_t reflect(Stride i, std::size_t total) {
@@ -81,7 +78,7 @@ void Analysis::run_block(const SignalPart& signal, std::size_t first, std::size_
                          std::size_t begin, std::size_t end,
                          const SpectrumView<Complex>& out) const {
     const std::size_t n = geometry_.n_fft, row = 2 * geometry_.bins();
-    const bool delayed = n >= kLeastDelayed;
+    const bool delayed = n >= kLeastLong;
     float* const block = thread_scratch((delayed ? 2 : 1) * Carver::padded(work_floats(*plan_)) +
                                         2 * Carver::padded(n) + Carver::padded(row));
     Carver scratch(block);

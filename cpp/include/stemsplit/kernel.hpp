@@ -10,6 +10,9 @@ namespace stemsplit {
 inline constexpr int kMinLog2 = 6;   // n_fft 64
 inline constexpr int kMaxLog2 = 16;  // n_fft 65536
 inline constexpr int kMaxPasses = 8;
+// From this n_fft on spectra are separated while the next frames are transformed. Of shorter frames
+// the nearest cache holds all that one transform needs, but not two spectra beside it.
+inline constexpr std::size_t kLeastLong = 2048;
 
 // One pass of the transform: `radix` butterflies over spectra of `stride` points each.
 struct Pass {
@@ -61,7 +64,7 @@ struct Kernel {
     // Joint spectrum of two real frames, to `work`, which is on a cache line and as large as
     // work_floats() says; the frames to prefetch meanwhile start `ahead` floats further on.
     // `window` holds half the window. Separates `before` meanwhile, if not null, which is in other
-    // memory.
+    // memory and of long frames.
     void (*forward)(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
                     const float* window, float* work, const Joint* before);
     void (*separate)(const PlanView& plan, const Joint& joint);

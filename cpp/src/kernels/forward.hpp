@@ -95,18 +95,18 @@ void separate(const PlanView& plan, const Joint& joint) {
 }
 
 // Writes past the cache wait long for memory, prefetches as well, and both keep what follows
-// waiting once too many are under way. So the former go between the first pass's loads, where
-// arithmetic hides them, and the latter are a pass away from them. The first frames of a block,
-// without any before, run through the same code, and so do those with rows elsewhere: another copy
-// of it might fuse other products, and so differ in its bits.
-template <int L>
+// waiting once too many are under way. So of long frames the former go between the first pass's
+// loads, where arithmetic hides them, and the latter are a pass away from them. The first frames of
+// a block, without any before, run through the same code, and so do those with rows elsewhere:
+// another copy of it might fuse other products, and so differ in its bits.
+template <int L, bool Long>
 void forward(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
              const float* window, float* work, const Joint* before) {
     Separation<L> separation(plan, before ? *before : Joint{work, nullptr, nullptr, false});
     run_first<L>(
         plan,
         [&, a, b, window](auto k, auto, std::size_t i) __attribute__((always_inline)) {
-            if constexpr (k % 2 == 0) separation.next();
+            if constexpr (Long && k % 2 == 0) separation.next();
             const Vec<L> w = load_aligned<L>(window + i);
             return Point<Vec<L>>{load<L>(a + i) * w, load<L>(b + i) * w};
         },

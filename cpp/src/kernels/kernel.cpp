@@ -21,8 +21,12 @@ constexpr int kLanes = 4;
 // Frames shorter than lanes squared do not fill the transposes: half the lanes serve them.
 void forward_any(const PlanView& plan, const float* a, const float* b, std::size_t ahead,
                  const float* window, float* work, const Joint* before) {
-    if (plan.lanes == kLanes) return forward<kLanes>(plan, a, b, ahead, window, work, before);
-    if constexpr (kLanes > 4) forward<kLanes / 2>(plan, a, b, ahead, window, work, before);
+    if (plan.n >= kLeastLong) {
+        return forward<kLanes, true>(plan, a, b, ahead, window, work, before);
+    }
+    if (plan.lanes == kLanes)
+        return forward<kLanes, false>(plan, a, b, ahead, window, work, before);
+    if constexpr (kLanes > 4) forward<kLanes / 2, false>(plan, a, b, ahead, window, work, before);
 }
 
 void separate_any(const PlanView& plan, const Joint& joint) {
