@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,18 @@ def test_a_stem_counts_as_often_as_its_weight_says(stored: list[StoredTrack]) ->
             dataclasses.replace(SETTINGS, stem_weights=bad)
 
 
+def estimates_of(task: BandTask, masks: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
+    """Separate an example by torch, in float64: (stems, 2, samples)."""
+    settings = task.settings
+    gains = torch.from_numpy(settings.bands.to_bins(masks.detach().numpy())).double()
+    spectra = (gains * mixture.to(torch.complex128)).flatten(0, 1).transpose(1, 2)
+    window = torch.hann_window(settings.n_fft, dtype=torch.float64)
+    samples = (settings.frames - 1) * settings.hop_length
+    return torch.istft(
+        spectra, settings.n_fft, settings.hop_length, window=window, length=samples
+    ).view(len(masks), 2, samples)
+
+
 def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]) -> None:
     """By itself, as the share of magnitudes is the same; equal to what separating would leave."""
     task = band_task(stored, dataclasses.replace(SETTINGS, waveform=True, ratio_weight=1.0))
@@ -70,22 +83,69 @@ def test_the_ratio_of_samples_is_that_of_the_estimates(stored: list[StoredTrack]
     share = band_task(stored, dataclasses.replace(SETTINGS, ratio_weight=0.0)).loss(
         network, batch[:5]
     )
-    settings, wanted = task.settings, []
-    mask_of_bins = settings.bands.to_bins
+    wanted = []
     for masks, mixture, stems in zip(network.masks(batch[0]), *batch[5:], strict=True):
-        gains = mask_of_bins(masks.detach().numpy())
-        spectra = (torch.from_numpy(gains) * mixture).flatten(0, 1).transpose(1, 2)
-        window = torch.hann_window(settings.n_fft)
-        length = stems.shape[2]
-        estimates = torch.istft(
-            spectra, settings.n_fft, settings.hop_length, window=window, length=length
-        ).view_as(stems)
         floor = 0.01 * stems.sum(dim=0).square().sum()  # of the mixture's energy
-        errors = (estimates - stems).square().sum((1, 2))
+        errors = (estimates_of(task, masks, mixture) - stems).square().sum((1, 2))
         wanted.append(((errors + floor) / (stems.square().sum((1, 2)) + floor)).log().mean())
     # Logarithms of sums of some ten thousand float32 squares, taken in another order.
     got = (loss - share).item()
     assert got == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-4)
+
+
+def test_the_share_of_spectra_is_that_of_the_estimates(stored: list[StoredTrack]) -> None:
+    """By itself, as the ratio of samples counts nothing here."""
+    sizes = (256, 2048)
+    settings = dataclasses.replace(SETTINGS, waveform=True, ratio_weight=0.0, resolutions=sizes)
+    task = band_task(stored, settings)
+    network = task.first_network().eval()
+    batch = task.batch(0)
+    loss = task.loss(network, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None for weight in network.parameters())
+    assert any(weight.grad.any() for weight in network.parameters())
+
+    def magnitude(signals: torch.Tensor, size: int) -> torch.Tensor:
+        window = torch.hann_window(size, dtype=torch.float64)
+        signals = torch.nn.functional.pad(signals, (size // 2, size // 2)).flatten(0, -2)
+        frames = signals.unfold(1, size, size // 4)
+        return torch.fft.rfft(frames * window).abs().sum()
+
+    wanted = []
+    for masks, mixture, stems in zip(network.masks(batch[0]), *batch[5:], strict=True):
+        errors = estimates_of(task, masks, mixture) - stems
+        whole = stems.double().sum(dim=0)
+        wanted += [magnitude(errors, size) / magnitude(whole, size) for size in sizes]
+    # Sums of some hundred thousand float32 magnitudes, and masks of float32. Four stems' shares
+    # are summed, those of examples and resolutions averaged.
+    assert loss.item() == pytest.approx(torch.stack(wanted).mean().item(), rel=1e-4)
+
+
+def test_compressed_magnitudes_count_whatever_their_phase(stored: list[StoredTrack]) -> None:
+    settings = dataclasses.replace(SETTINGS, ratio_weight=0.0)
+    plain = band_task(stored, settings)
+    task = band_task(stored, dataclasses.replace(settings, compressed_weight=2.0))
+    network, batch = plain.first_network().eval(), plain.batch(0)
+    got = task.loss(network, batch) - plain.loss(network, batch)
+    features, energy, _, mixture, _ = (part.double() for part in batch)
+    masks = network.masks(features.float()).detach().double()
+    # A millionth of the loudest, whose fourth root is 0.03, is where silence begins.
+    stem, whole = (energy + 1e-7) ** 0.25, (mixture + 1e-7) ** 0.25
+    estimate = (masks**2 * mixture[:, None] + 1e-7) ** 0.25
+    shares = (estimate - stem).abs().sum((1, 2, 3, 4)) / whole.sum((1, 2, 3))
+    assert got.item() == pytest.approx(2 * shares.mean().item(), rel=1e-4)  # float32's sums
+    energy = batch[1]
+    energy.copy_(torch.from_numpy(np.square(masks.numpy()).astype(np.float32)) * batch[3][:, None])
+    right = task.loss(network, batch) - plain.loss(network, batch)
+    assert right.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_resolutions_are_of_samples_and_of_a_length() -> None:
+    with pytest.raises(UsageError, match="resolutions without waveform"):
+        dataclasses.replace(SETTINGS, resolutions=(512,))
+    for bad in (2, 2 * 15 * 1024 + 2):
+        with pytest.raises(UsageError, match="bad resolutions"):
+            dataclasses.replace(SETTINGS, waveform=True, resolutions=(512, bad))
 
 
 def test_validation_measures_what_separating_leaves(stored: list[StoredTrack]) -> None:
@@ -112,12 +172,14 @@ def test_the_papers_networks_need_every_stem(stored: list[StoredTrack]) -> None:
         PaperTask(PaperSettings(), [*backings, *stored], [], seed=0)
 
 
-@pytest.mark.parametrize("waveform", [False, True])
+@pytest.mark.parametrize(
+    "compared", [{}, {"waveform": True}, {"waveform": True, "resolutions": (512, 2048)}]
+)
 def test_nothing_is_learnt_above_where_a_recording_ends(
-    stored: list[StoredTrack], waveform: bool
+    stored: list[StoredTrack], compared: dict[str, Any]
 ) -> None:
     """Whatever the masks are there; below, and in songs of all the band, they count."""
-    settings = dataclasses.replace(SETTINGS, waveform=waveform, batch_size=3)
+    settings = dataclasses.replace(SETTINGS, **compared, batch_size=3)
     limited = [dataclasses.replace(track, highest_hz=8000.0, weight=1e9) for track in stored[:2]]
     task = band_task([*limited, stored[2]], settings)
     batch = task.batch(0)
@@ -151,7 +213,7 @@ class Masks(torch.nn.Module):
 
 def test_where_recordings_do_not_end_the_loss_is_the_same(stored: list[StoredTrack]) -> None:
     """Beside others that do, which are never drawn here."""
-    settings = dataclasses.replace(SETTINGS, waveform=True)
+    settings = dataclasses.replace(SETTINGS, waveform=True, resolutions=(512, 2048))
     ending = dataclasses.replace(stored[0], highest_hz=8000.0, weight=1e-12, coherent=False)
     losses = []
     for task in (band_task(stored, settings), band_task([*stored, ending], settings)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from stemsplit.remix import RemixSettings
 from stemsplit.teacher import Teacher
 from stemsplit.trust import accept
 from stemsplit.unet_size import UNetSize
-from test_estimate_error import example
+from test_estimate_error import energies_of, example
 from test_growth import saved
 
 CPU = torch.device("cpu")
@@ -56,7 +57,7 @@ def test_errors_and_their_gradient_are_the_cores(n_fft: int, hop_length: int, sa
     found = []
     for spectra in (DeviceSpectra(bands, stft, CPU), EstimateError(bands, stft)):
         own = masks.clone().requires_grad_()
-        energies = spectra.energies(own, mixture, stems)
+        energies = energies_of(spectra, own, mixture, stems)
         (energies * outer).sum().backward()
         found.append((energies, own.grad, spectra.moves(masks, mixture, stems)))
     (energies, gradient, moves), (core_energies, core_gradient, core_moves) = found
@@ -87,11 +88,13 @@ def test_a_batch_is_measured_alike(stored: list[StoredTrack], waveform: bool) ->
 
 
 @pytest.mark.parametrize("taught", [False, True])
-@pytest.mark.parametrize("waveform", [True, False])
+@pytest.mark.parametrize(
+    "compared", [{"waveform": False}, {"waveform": True}, {"resolutions": (512, 2048)}]
+)
 def test_a_step_learns_the_same(
-    stored: list[StoredTrack], tmp_path: Path, waveform: bool, taught: bool
+    stored: list[StoredTrack], tmp_path: Path, compared: dict[str, Any], taught: bool
 ) -> None:
-    settings = dataclasses.replace(SETTINGS, waveform=waveform)
+    settings = dataclasses.replace(SETTINGS, **compared)
     teacher = None
     if taught:
         card_path = saved(SIZE, tmp_path / "teacher.json")
@@ -117,9 +120,9 @@ def test_what_is_measured_has_no_less_than_float32() -> None:
     bands, stft = Bands(65, 16, 9), StftSettings(44100, 128, 32)
     masks, mixture, stems = example(128, 32, 640)
     spectra = DeviceSpectra(bands, stft, CPU)
-    wanted = spectra.energies(masks, mixture, stems)
+    wanted = energies_of(spectra, masks, mixture, stems)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(spectra.energies(masks, mixture, stems), wanted)
+        assert torch.equal(energies_of(spectra, masks, mixture, stems), wanted)
         measured = spectra.measured(stems, 0.5)
     for one, other in zip(measured, spectra.measured(stems, 0.5), strict=True):
         assert torch.equal(one, other)

@@ -21,6 +21,7 @@ from stemsplit.estimate_error import EstimateError
 from stemsplit.level import hearing_gains
 from stemsplit.material import StoredTrack, read_stems
 from stemsplit.remix import Drawn, Example, Remixer, RemixSettings
+from stemsplit.resolutions import Resolutions
 from stemsplit.teacher import Teacher
 from stemsplit.training import Validation
 from stemsplit.unet import BandUNet
@@ -48,6 +49,11 @@ class BandSettings:
         Share of the logarithmic error in the loss, see `BandTask.loss`.
     waveform:
         Whether the logarithmic error is that of the estimates' samples instead of the bands.
+    resolutions:
+        Frame lengths, in samples, of the spectra whose error's magnitude counts instead of that in
+        bands; only with `waveform`.
+    compressed_weight:
+        Share in the loss of how far the estimates' compressed magnitudes are off.
     stem_weights:
         How much the error of each stem counts, in the order of `SOURCES`.
     teacher_share:
@@ -55,7 +61,7 @@ class BandSettings:
     sample_rate, n_fft, hop_length:
         The spectrogram.
     magnitude_power:
-        Exponent the input magnitudes are compressed with.
+        Exponent the input magnitudes are compressed with, and those of the loss.
     """
 
     batch_size: int = 8
@@ -64,6 +70,8 @@ class BandSettings:
     single_bands: int = 204
     ratio_weight: float = 0.1
     waveform: bool = False
+    resolutions: tuple[int, ...] = ()
+    compressed_weight: float = 0.0
     stem_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     teacher_share: float = 0.5
     sample_rate: int = 44100
@@ -84,13 +92,20 @@ class BandSettings:
                 got=f"{single} single ones of {bands}",
                 wanted=f"1 to all but one, of at most {bins}, or all of so many",
             )
-        for name in ("ratio_weight", "magnitude_power"):
+        for name in ("ratio_weight", "compressed_weight", "magnitude_power"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"bad {name}", got=getattr(self, name), wanted="a number from 0")
         bounded = all(0 <= weight < math.inf for weight in self.stem_weights)
         if len(self.stem_weights) != len(SOURCES) or not bounded:
             raise UsageError(
                 "bad stem_weights", got=list(self.stem_weights), wanted="four numbers, 0 or more"
+            )
+        if self.resolutions and not self.waveform:
+            raise UsageError("resolutions without waveform", remedy="set waveform = true")
+        longest = 2 * (self.frames - 1) * self.hop_length
+        if not all(4 <= size <= longest for size in self.resolutions):
+            raise UsageError(
+                "bad resolutions", got=list(self.resolutions), wanted=f"4 to {longest} samples each"
             )
         if not 0 <= self.teacher_share <= 1:
             raise UsageError("bad teacher_share", got=self.teacher_share, wanted="0 to 1")
@@ -158,6 +173,7 @@ class BandTask:
         self._teacher = teacher
         self._bands = settings.bands
         self._estimates = EstimateError(self._bands, settings.stft)
+        self._resolutions = Resolutions(settings.resolutions)
         self._on_device = (
             DeviceSpectra(self._bands, settings.stft, measured_on) if measured_on else None
         )
@@ -195,11 +211,14 @@ class BandTask:
         """Give the loss of a batch.
 
         Two parts: the error's magnitude summed over bands and frames, as a share of the
-        mixture's; and the logarithm of the error's energy over the stem's, each with a floor of
-        one hundredth of the mixture's, mean over stems: what the signal-to-distortion ratio is
+        mixture's, or the mean of such shares in the bins of `BandSettings.resolutions`; and the
+        logarithm of the error's energy over the stem's, each with a floor of one hundredth of the
+        mixture's, mean over stems: what the signal-to-distortion ratio is
         made of, which lets quiet stems count as much as loud ones. With a teacher the stems are
         those that lie between the true ones and its estimates. An example of which a recording
-        ends early is compared in the bands below alone, with or without ``waveform``.
+        ends early is compared in the bands below alone, with or without ``waveform``. A third part,
+        with `BandSettings.compressed_weight`, looks at magnitudes alone, whatever their phase: how
+        far each band's is from the stem's, compressed, so that what is quiet counts too.
         """
         features, energy, product, mixture, counts, *samples = self._measured(batch)
         heard = samples.pop(0) if self._limited else None
@@ -212,16 +231,20 @@ class BandTask:
             samples = self._between_samples(taught, *samples) if samples else []
         masks = cast(BandUNet, network).masks(features)
         error = (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
-        magnitude = (error.add(_LOUDNESS).sqrt().sum((2, 3, 4)) * counts).sum(1)
-        share = magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))
-        if not self.settings.waveform:
-            ratio = _ratio_of_bands(error, energy, mixture)
-        else:
-            ratio = self._ratio_of_samples(masks, *samples)
-            if heard is not None:
-                whole = heard.amin(1, keepdim=True) > 0
-                ratio = torch.where(whole, ratio, _ratio_of_bands(error, energy, mixture))
-        return share.mean() + self.settings.ratio_weight * (ratio.log() * counts).mean()
+        share, ratio = _share_of_bands(error, mixture), _ratio_of_bands(error, energy, mixture)
+        if samples:
+            spectra, stems = samples
+            moves = (self._on_device or self._estimates).moves(masks, spectra, stems)
+            whole = None if heard is None else heard.amin(1, keepdim=True) > 0
+            ratio = _where(whole, _ratio_of_samples(moves, stems), ratio)
+            if self.settings.resolutions:
+                share = _where(whole, self._share_of_spectra(moves, stems), share)
+        loss = (share * counts).sum(1).mean()
+        loss = loss + self.settings.ratio_weight * (ratio.log() * counts).mean()
+        if self.settings.compressed_weight:
+            off = _off_compressed(masks, energy, mixture, self.settings.magnitude_power)
+            loss = loss + self.settings.compressed_weight * (off * counts).sum(1).mean()
+        return loss
 
     def _measured(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Give a batch with all that the loss compares, as the class says."""
@@ -244,14 +267,14 @@ class BandTask:
 
     def _between_samples(self, heard: Tensor, spectra: Tensor, stems: Tensor) -> list[Tensor]:
         """Give the spectra, and the stems between the true ones and those of masks."""
-        move = (self._on_device or self._estimates).moves(heard, spectra, stems)
+        with torch.no_grad():
+            move = (self._on_device or self._estimates).moves(heard, spectra, stems)
         return [spectra, stems + self.settings.teacher_share * move]
 
-    def _ratio_of_samples(self, masks: Tensor, spectra: Tensor, stems: Tensor) -> Tensor:
-        """Give the error's energy over the stem's, of the estimates' samples: (batch, stems)."""
-        floor = _FLOOR * stems.sum(1).square().sum((1, 2))[:, None] + _LOUDNESS
-        error = (self._on_device or self._estimates).energies(masks, spectra, stems)
-        return (error + floor) / (stems.square().sum((2, 3)) + floor)
+    def _share_of_spectra(self, moves: Tensor, stems: Tensor) -> Tensor:
+        """Give the error's magnitude over the mixture's, mean over resolutions: (batch, stems)."""
+        mixture = self._resolutions.magnitudes(stems.sum(1, keepdim=True))
+        return (self._resolutions.magnitudes(moves) / (mixture + _LOUDNESS)).mean(0)
 
     def validate(self, network: nn.Module) -> Validation | None:
         """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
@@ -330,6 +353,32 @@ class BandTask:
 def _stacked(examples: Iterable[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
     """Join examples into a batch."""
     return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
+
+
+def _where(whole: Tensor | None, samples: Tensor, bands: Tensor) -> Tensor:
+    """Give what samples say, but what bands say of examples that are not whole."""
+    return samples if whole is None else torch.where(whole, samples, bands)
+
+
+def _share_of_bands(error: Tensor, mixture: Tensor) -> Tensor:
+    """Give the error's magnitude over the mixture's, summed over bands: (batch, stems)."""
+    magnitude = error.add(_LOUDNESS).sqrt().sum((2, 3, 4))
+    return magnitude / mixture.add(_LOUDNESS).sqrt().sum((1, 2, 3))[:, None]
+
+
+def _off_compressed(masks: Tensor, energy: Tensor, mixture: Tensor, power: float) -> Tensor:
+    """Give how far compressed magnitudes are off, as a share of the mixture's: (batch, stems)."""
+    whole, stem, estimate = (
+        (part + _LOUDNESS) ** (power / 2)
+        for part in (mixture, energy, masks.square() * mixture[:, None])
+    )
+    return (estimate - stem).abs().sum((2, 3, 4)) / whole.sum((1, 2, 3))[:, None]
+
+
+def _ratio_of_samples(moves: Tensor, stems: Tensor) -> Tensor:
+    """Give the error's energy over the stem's, of the estimates' samples: (batch, stems)."""
+    floor = _FLOOR * stems.sum(1).square().sum((1, 2))[:, None] + _LOUDNESS
+    return (moves.square().sum((2, 3)) + floor) / (stems.square().sum((2, 3)) + floor)
 
 
 def _ratio_of_bands(error: Tensor, energy: Tensor, mixture: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional
 
 from stemsplit.bands import Bands, power_scale
 from stemsplit.config import StftSettings
-from stemsplit.estimate_error import GradientsKept, bin_weights, squared_windows
+from stemsplit.estimate_error import bin_weights, moves_of, squared_windows
 
 
 class DeviceSpectra:
@@ -74,13 +73,13 @@ class DeviceSpectra:
             total = powers[:, :, :2].transpose(1, 2).contiguous()
         return features, energy, product, total, mixture
 
-    def energies(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
-        """Sum the squared errors of each estimate: see `EstimateError.energies`."""
-        return cast(Tensor, _Energies.apply(masks, mixture, stems, self))  # type: ignore[no-untyped-call]
-
-    @torch.no_grad()
     def moves(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
         """Give estimates less stems, (batch, stems, 2, samples): see `EstimateError.moves`."""
+        return moves_of(self, masks, mixture, stems)
+
+    @torch.no_grad()
+    def moves_made(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+        """Compute `moves`."""
         stft, shape = self._stft, stems.shape
         with _exactly(self._device):
             spectra = (masks.float() @ self._to_bins) * mixture[:, None]
@@ -94,13 +93,13 @@ class DeviceSpectra:
         return estimates.view(shape) - stems
 
     @torch.no_grad()
-    def gradient(self, errors: Tensor, mixture: Tensor) -> Tensor:
-        """Give the gradient of the sums of squared errors for the masks.
+    def moves_turned(self, outer: Tensor, mixture: Tensor) -> Tensor:
+        """Turn a gradient for `moves` into one for the masks.
 
         Parameters
         ----------
-        errors:
-            float32 (batch, stems, 2, samples), of `moves`.
+        outer:
+            float32 (batch, stems, 2, samples).
         mixture:
             complex64 (batch, 2, frames, bins).
 
@@ -110,9 +109,9 @@ class DeviceSpectra:
             float32 (batch, stems, 2, frames, bands); why is told at `EstimateError.gradient`.
         """
         half = self._stft.n_fft // 2
-        squares = self._squared_windows(errors.shape[-1], mixture.shape[2])
+        squares = self._squared_windows(outer.shape[-1], mixture.shape[2])
         with _exactly(self._device):
-            padded = functional.pad(errors * (2 / squares), (half, half))
+            padded = functional.pad(outer / squares, (half, half))
             spectra = self._spectra(padded, center=False)
             products = (spectra * mixture[:, None].conj()).real
             return (products * self._per_bin) @ self._to_bins.T
@@ -140,19 +139,6 @@ class DeviceSpectra:
             squares = torch.from_numpy(squared_windows(self._stft, samples, frames))
             self._squares[key] = squares.to(self._device)
         return self._squares[key]
-
-
-class _Energies(GradientsKept):
-    """`DeviceSpectra.energies`: the errors give the gradients, as they are at hand."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, masks: Tensor, mixture: Tensor, stems: Tensor, spectra: DeviceSpectra
-    ) -> Tensor:
-        errors = spectra.moves(masks, mixture, stems)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(spectra.gradient(errors, mixture))
-        return errors.square().sum((2, 3))
 
 
 @contextmanager

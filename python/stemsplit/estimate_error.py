@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ class EstimateError:
 
     What masks get wrong in a bin partly cancels where frames overlap, and masks in bands are spread
     over bins: in samples both count as they do for who listens. The inverse transform is linear, so
-    the error's gradient is the transform of the error (see `gradient`).
+    a gradient for the samples is turned into one for the masks by a transform (see `gradient`).
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class EstimateError:
         self._spread = bands.spread(stft.bins)
         self._per_bin = bin_weights(stft)
 
-    def energies(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
-        """Sum the squared errors of each estimate.
+    def moves(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+        """Give estimates less stems.
 
         Parameters
         ----------
@@ -52,20 +52,29 @@ class EstimateError:
         Returns
         -------
         Tensor
-            float32 (batch, stems); only the masks have a gradient.
+            float32 (batch, stems, 2, samples), on the masks' device; the work is the CPU's. Only
+            the masks have a gradient.
         """
-        return cast(Tensor, _Energies.apply(masks, mixture, stems, self))  # type: ignore[no-untyped-call]
+        return moves_of(self, masks, mixture, stems)
 
-    def moves(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
-        """Give estimates less stems, (batch, stems, 2, samples), as `energies` has them."""
+    def moves_made(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+        """Compute `moves`."""
         moves = [
             self.errors(*(part.detach().cpu().numpy() for part in one))
             for one in zip(masks, mixture, stems, strict=True)
         ]
-        return torch.from_numpy(np.stack(moves)).to(stems.device)
+        return torch.from_numpy(np.stack(moves)).to(masks.device)
+
+    def moves_turned(self, outer: Tensor, mixture: Tensor) -> Tensor:
+        """Turn a gradient for `moves` into one for the masks, shaped as these."""
+        gradients = [
+            self.gradient(*(part.detach().cpu().numpy() for part in one))
+            for one in zip(outer, mixture, strict=True)
+        ]
+        return torch.from_numpy(np.stack(gradients)).to(outer.device)
 
     def errors(self, masks: FloatArray, mixture: Spectrum, stems: FloatArray) -> FloatArray:
-        """Give estimates less stems, (stems, 2, samples), of one example of `energies`."""
+        """Give estimates less stems, (stems, 2, samples), of one example of `moves`."""
         stft = self._stft
         length = stems.shape[2]
         errors = dsp.apply_masks_istft(
@@ -74,18 +83,18 @@ class EstimateError:
         errors -= stems
         return errors
 
-    def gradient(self, errors: FloatArray, mixture: Spectrum) -> FloatArray:
-        """Give the gradient of each stem's sum of squared errors for its masks.
+    def gradient(self, outer: FloatArray, mixture: Spectrum) -> FloatArray:
+        """Turn a gradient for the samples of estimates into one for their masks.
 
         A sample of an estimate is the sum of its frames' inverse transforms times the window,
         divided by the sum of the squared windows there: so the gradient for a frame's spectrum is
-        the transform of twice the error over that sum, and for a bin's mask that times the
+        the transform of that for the samples over that sum, and for a bin's mask that times the
         mixture's spectrum, turned back.
 
         Parameters
         ----------
-        errors:
-            float32 (stems, 2, samples), of `errors`.
+        outer:
+            float32 (stems, 2, samples).
         mixture:
             complex64 (2, frames, bins).
 
@@ -99,43 +108,45 @@ class EstimateError:
         # Zeros beyond both ends, where `dsp.stft` would reflect.
         ahead = -(-stft.n_fft // (2 * stft.hop_length))
         pad = ahead * stft.hop_length
-        samples = errors.shape[2]
-        scaled = errors * (np.float32(2) / squared_windows(stft, samples, frames))
+        samples = outer.shape[2]
+        scaled = outer / squared_windows(stft, samples, frames)
         padded: FloatArray = np.pad(scaled.reshape(-1, samples), ((0, 0), (pad, pad)))
         spectra = dsp.stft(padded, stft.n_fft, stft.hop_length)[:, ahead : ahead + frames]
-        products = spectra.reshape(len(errors), 2, frames, -1).view(np.float32)
+        products = spectra.reshape(len(outer), 2, frames, -1).view(np.float32)
         products *= mixture.view(np.float32)
         return self._bands.from_bins((products[..., ::2] + products[..., 1::2]) * self._per_bin)
 
 
-class GradientsKept(torch.autograd.Function):
-    """Energies (batch, stems), whose gradients for the masks `forward` has saved."""
+class Moves(Protocol):
+    """What makes estimates less stems, and turns their gradient, on some device."""
+
+    def moves_made(self, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+        """Compute `EstimateError.moves`."""
+
+    def moves_turned(self, outer: Tensor, mixture: Tensor) -> Tensor:
+        """Turn a gradient for them into one for the masks."""
+
+
+def moves_of(maker: Moves, masks: Tensor, mixture: Tensor, stems: Tensor) -> Tensor:
+    """Give what `maker` makes, with a gradient for the masks."""
+    return cast(Tensor, _Moves.apply(masks, mixture, stems, maker))  # type: ignore[no-untyped-call]
+
+
+class _Moves(torch.autograd.Function):
+    """`EstimateError.moves` for autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, masks: Tensor, mixture: Tensor, stems: Tensor, maker: Moves) -> Tensor:
+        """Keep what the gradient depends on: no mask, as the inverse transform is linear."""
+        ctx.save_for_backward(mixture)
+        ctx.maker = maker
+        return maker.moves_made(masks, mixture, stems)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
-        """Scale each stem's gradient by the outer one."""
-        (gradients,) = ctx.saved_tensors
-        return outer[0][:, :, None, None, None] * gradients, None, None, None
-
-
-class _Energies(GradientsKept):
-    """`EstimateError.energies`; works on the CPU, whatever the masks' device."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, masks: Tensor, mixture: Tensor, stems: Tensor, error: EstimateError
-    ) -> Tensor:
-        """Compute energies, and the gradients for later, as the errors are at hand."""
-        energies, gradients = [], []
-        for one in zip(masks, mixture, stems, strict=True):
-            mask, spectrum, wanted = (part.detach().cpu().numpy() for part in one)
-            errors = error.errors(mask, spectrum, wanted)
-            energies.append(np.square(errors).sum(axis=(1, 2)))
-            if ctx.needs_input_grad[0]:
-                gradients.append(error.gradient(errors, spectrum))
-        if gradients:
-            ctx.save_for_backward(torch.from_numpy(np.stack(gradients)).to(masks.device))
-        return torch.from_numpy(np.stack(energies)).to(masks.device)
+        """Turn the gradient for the samples."""
+        (mixture,) = ctx.saved_tensors
+        return ctx.maker.moves_turned(outer[0], mixture), None, None, None
 
 
 def bin_weights(stft: StftSettings) -> FloatArray:
