@@ -3,11 +3,13 @@
     python benchmarks/data.py --valid VALID --base DIR --add DIR --add-stems DIR --remixing
     python benchmarks/data.py --valid VALID --base DIR --input
 
-One training on the base alone, one on the base with each further collection, and with
-``--remixing`` one on the base with each change of how examples are drawn or compared or of how
-often the blocks run, and two with other seeds, which tell how much is chance. All begin with the
-same weights and have as many steps: random ones, or with ``--start CARD`` those of a trained model,
-which has heard the base many times.
+One training on the base alone, one on the base with each further collection (with ``--leave-out``
+one on all collections, and one on all but each of the further ones), and with ``--remixing`` one
+on the base with each change of how examples are drawn or compared or of how often the blocks run,
+and two with other seeds, which tell how much is chance. All begin with the same weights and have as
+many steps: random ones, or with ``--start CARD`` those of a trained model, which has heard the base
+many times. With several ``--seeds`` each is trained with all of them.
+With ``--loss`` the base alone is trained with other ways of comparing estimates and stems.
 With ``--input`` the base alone is trained on other spectrograms, and without mid and side among
 what the network sees, each with two seeds.
 Collections of ``--add-stems`` lend stems to mixes of songs and never stand for whole songs
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from common import machine, machine_line, markdown, publish
 from stemsplit.band_task import BandSettings, BandTask
@@ -35,7 +38,7 @@ from stemsplit.config import SOURCES
 from stemsplit.dataset import find_tracks
 from stemsplit.loop_settings import LoopSettings
 from stemsplit.material import StoredTrack, store_tracks
-from stemsplit.remix import RemixSettings
+from stemsplit.remix import Example, RemixSettings
 from stemsplit.training import Training
 from stemsplit.unet_size import UNetSize
 
@@ -60,6 +63,12 @@ REMIXING = {
 """Changes of how examples are drawn, each trained on the base alone; what changes nothing is left
 out."""
 OTHER_SEEDS = (12, 13)
+LOSSES: dict[str, dict[str, Any]] = {
+    "error in bands": {},
+    "error of the samples": {"waveform": True},
+    "and its spectra of 512, 2048, 8192": {"waveform": True, "resolutions": (512, 2048, 8192)},
+    "and compressed magnitudes": {"waveform": True, "compressed_weight": 1.0},
+}
 ROUNDS = {"two rounds": 2, "three rounds": 3}
 """How often the network's blocks run."""
 LENGTHS = {
@@ -81,10 +90,28 @@ class LeftAndRight(BandTask):
         return seen
 
 
+class MidAndSide(BandTask):
+    """A training of a network whose masks are of mid and side instead of left and right."""
+
+    def _untaught(self, example: Example) -> tuple[np.ndarray, ...]:
+        *counted, stems = super()._untaught(example)
+        return *counted, turned(stems)
+
+    def _errors(self, network: nn.Module, stems: np.ndarray) -> np.ndarray:
+        return super()._errors(network, turned(stems))
+
+
+def turned(stems: np.ndarray) -> np.ndarray:
+    """Turn left and right (..., 2, samples) by 45 degrees, which leaves energies as they are."""
+    left, right = np.moveaxis(stems, -2, 0)
+    return np.stack((left + right, left - right), -2) * np.float32(np.sqrt(0.5))
+
+
 INPUTS: dict[str, tuple[dict[str, int], type[BandTask]]] = {
     "frames of 4096, hop of 1024": ({}, BandTask),
     "frames of 2048, hop of 512": ({"n_fft": 2048, "hop_length": 512, "frames": 128}, BandTask),
     "left and right alone": ({}, LeftAndRight),
+    "masks of mid and side": ({}, MidAndSide),
 }
 """What the network sees; examples have the same length in seconds."""
 
@@ -134,27 +161,53 @@ def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
             for track in tracks
         ]
 
-    plain = Trial([], REMIX, SETTINGS)
+    plain = Trial([], REMIX, SETTINGS, seed=arguments.seeds[0])
     if arguments.start:
         size = UNetSize.named(read_card(arguments.start).training["network"]["size"])
-        plain = Trial([], STARTED_REMIX, dataclasses.replace(STARTED_SETTINGS, size=size))
-    folders = [*arguments.add, *arguments.add_stems, *arguments.add_backing]
-    if len({folder.name for folder in folders}) < len(folders):
-        raise SystemExit("collections of one name would be one row: rename a folder")
+        settings = dataclasses.replace(STARTED_SETTINGS, size=size)
+        plain = dataclasses.replace(plain, remix=STARTED_REMIX, settings=settings)
     base = [track for folder in arguments.base for track in stored(folder, 1.0)]
-    share = arguments.weight
-    found = {"the base alone": base}
-    found |= {f"and {folder.name}": base + stored(folder, share) for folder in arguments.add}
-    for folder in arguments.add_stems:
-        found[f"and {folder.name}, stems alone"] = base + stored(folder, share, coherent=False)
-    for folder in arguments.add_backing:
-        found[f"and {folder.name}, as backing"] = base + stored(folder, share, backing=True)
-    runs = {name: dataclasses.replace(plain, tracks=tracks) for name, tracks in found.items()}
+    kinds: list[tuple[Path, str, dict[str, bool]]] = [
+        *((folder, "", {}) for folder in arguments.add),
+        *((folder, ", stems alone", {"coherent": False}) for folder in arguments.add_stems),
+        *((folder, ", as backing", {"backing": True}) for folder in arguments.add_backing),
+    ]
+    if len({folder.name for folder, _, _ in kinds}) < len(kinds):
+        raise SystemExit("collections of one name would be one row: rename a folder")
+    weights = arguments.weight * len(kinds) if len(arguments.weight) == 1 else arguments.weight
+    added = {
+        folder.name + how: stored(folder, weight, **changes)
+        for (folder, how, changes), weight in zip(kinds, weights, strict=True)
+    }
+    runs = {
+        name: dataclasses.replace(plain, tracks=tracks)
+        for name, tracks in collections(base, added, leave_out=arguments.leave_out).items()
+    }
     if arguments.input:
         runs = inputs(dataclasses.replace(plain, tracks=base))
+    if arguments.loss:
+        runs = {
+            name: dataclasses.replace(
+                plain, tracks=base, settings=dataclasses.replace(plain.settings, **changes)
+            )
+            for name, changes in LOSSES.items()
+        }
     if arguments.remixing:
         runs |= remixings(dataclasses.replace(plain, tracks=base), arguments)
     return runs
+
+
+def collections(
+    base: list[StoredTrack], added: dict[str, list[StoredTrack]], *, leave_out: bool
+) -> dict[str, list[StoredTrack]]:
+    """Give what each training has: the base, and one more collection, or all but one."""
+    found = {"the base alone": base}
+    if not leave_out:
+        return found | {f"and {name}": base + tracks for name, tracks in added.items()}
+    for left in (None, *added):
+        kept = [track for name, tracks in added.items() if name != left for track in tracks]
+        found[f"all but {left}" if left else "all collections"] = base + kept
+    return found
 
 
 def inputs(plain: Trial) -> dict[str, Trial]:
@@ -193,14 +246,29 @@ def remixings(plain: Trial, arguments: argparse.Namespace) -> dict[str, Trial]:
     return runs
 
 
+def with_seeds(runs: dict[str, Trial], seeds: list[int]) -> dict[str, Trial]:
+    """Give each training with every seed, or with its own if there is but one."""
+    if len(seeds) == 1:
+        return runs
+    return {
+        f"{name}, seed {seed}": dataclasses.replace(trial, seed=seed)
+        for name, trial in runs.items()
+        for seed in seeds
+    }
+
+
 def table(report: dict[str, Any]) -> list[str]:
     """Render the report as markdown."""
     rows = []
+    several = len(report["seeds"]) > 1
     for name, figures in report["figures"].items():
-        values = [*(figures[source] for source in SOURCES), float(np.mean(list(figures.values())))]
-        rows.append([name, str(report["songs"][name]), *(f"{value:.2f}" for value in values)])
+        values = np.array([[one[source] for source in SOURCES] for one in figures])
+        means = [*values.mean(axis=0), values.mean()]
+        each = [", ".join(f"{mean:.2f}" for mean in values.mean(axis=1))] if several else []
+        rows.append([name, str(report["songs"][name]), *(f"{mean:.2f}" for mean in means), *each])
     since = f" more of {report['start']}" if report["start"] else ""
     head = [f"SDR in dB after {report['steps']} steps{since}", "songs", *SOURCES, "mean"]
+    head += ["of each seed"] if several else []
     return [machine_line(report), "", *markdown(head, rows)]
 
 
@@ -210,6 +278,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "valid": arguments.valid.name,
         "base": [folder.name for folder in arguments.base],
         "weight": arguments.weight,
+        "seeds": arguments.seeds,
         "steps": arguments.steps,
         "start": arguments.start.stem if arguments.start else None,
         "precision": arguments.precision,
@@ -235,10 +304,17 @@ def main() -> None:
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
     parser.add_argument("--add-backing", type=Path, action="append", default=[])
     parser.add_argument("--remixing", action="store_true", help="how examples are drawn too")
+    parser.add_argument("--loss", action="store_true", help="how estimates are compared instead")
     parser.add_argument("--input", action="store_true", help="what the network sees instead")
+    parser.add_argument("--leave-out", action="store_true", help="all that is added, but one each")
     parser.add_argument(
-        "--weight", type=float, default=0.5, help="of what is added, the base's is 1"
+        "--weight",
+        type=float,
+        nargs="+",
+        default=[0.5],
+        help="of what is added, or of each, the base's is 1",
     )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="of each training")
     parser.add_argument("--start", type=Path, help="card of a compact model, to go on with")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, default=200)
@@ -248,10 +324,12 @@ def main() -> None:
     )
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
+    if len(arguments.seeds) > 1 and (arguments.remixing or arguments.input):
+        parser.error("--remixing and --input have seeds of their own")
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
     runs = trials(arguments)
     figures = measured_before(arguments)
-    for name, trial in runs.items():
+    for name, trial in with_seeds(runs, arguments.seeds).items():
         if name not in figures:
             figures[name] = trained(trial, valid, arguments)
             if arguments.rows is not None:
@@ -264,9 +342,13 @@ def main() -> None:
         **machine(("stemsplit", "numpy", "torch")),
         **settings_of(arguments),
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
-        "figures": {name: figures[name] for name in runs},
+        "figures": {
+            name: [figures[each] for each in with_seeds({name: trial}, arguments.seeds)]
+            for name, trial in runs.items()
+        },
     }
     name = "data_start" if arguments.start else "data"
+    name = "loss" if arguments.loss else name
     name = "remixing" if arguments.remixing else "input" if arguments.input else name
     publish(name, report, table(report), keep=not arguments.print)
 
