@@ -89,7 +89,7 @@ def measure(root: Path, model: str, second: str | None) -> dict[str, Any]:
         },
         **{
             f"`--shifts {shifts}`": separating(Separator(model, "cpu", shifts=shifts))
-            for shifts in (2, 4)
+            for shifts in (2, 3, 4, 5, 10)
         },
         "mean of both channel orders": swapped(plain),
         **{

@@ -1,4 +1,4 @@
-"""The mean of shifted separations: its definition, its lengths, its errors, the command."""
+"""The mean of separations at other speeds: definition, lengths, errors, the command."""
 
 from __future__ import annotations
 
@@ -15,18 +15,44 @@ from stemsplit.cli.app import run
 from stemsplit.config import MAX_SHIFTS, SOURCES, checked_shifts
 from stemsplit.errors import AudioError, UsageError
 from stemsplit.separate import Separator
-from stemsplit.shifts import Separate, delays, mean_of_shifts
+from stemsplit.shifts import _SEMITONES, Hearing, Separate, hearings, mean_of_shifts
 
 Audio = np.ndarray
 # Segments begin elsewhere in a song with silence before it, and float32 rounds otherwise there:
 # as in test_separate.
 ROUNDING = 1e-5
+SHIFTS = len(_SEMITONES) + 1
+"""One more than there are speeds, so that the last is delayed."""
 
 
-def test_delays_divide_the_hop_evenly() -> None:
-    assert delays(1, 1024) == [0]
-    assert delays(4, 1024) == [0, 256, 512, 768]
-    assert delays(3, 1114.6) == [0, 372, 743]
+def test_the_first_hears_the_song_as_it_is_and_each_of_a_round_another_speed() -> None:
+    assert hearings(1, 44_100, 1024) == [Hearing(0, 44_100)]
+    speeds = len(_SEMITONES)
+    heard = hearings(speeds, 48_000, 1114.6)
+    assert heard[0] == Hearing(0, 48_000)
+    assert all(one.delay == 0 for one in heard)
+    semitones = [12 * np.log2(one.sample_rate / 48_000) for one in heard]
+    np.testing.assert_allclose(semitones, _SEMITONES, atol=0.02)  # half a step of 100 Hz
+    assert len(set(semitones)) == speeds
+
+
+def test_rounds_of_speeds_divide_the_hop_evenly() -> None:
+    speeds = len(_SEMITONES)
+    heard = hearings(3 * speeds - 1, 44_100, 1114.6)
+    assert [one.delay for one in heard] == [0] * speeds + [372] * speeds + [743] * (speeds - 1)
+    assert len(set(heard)) == len(heard)
+    assert [one.sample_rate for one in heard[speeds : 2 * speeds]] == [
+        one.sample_rate for one in heard[:speeds]
+    ]
+
+
+@pytest.mark.parametrize("rate", [1, 1000, 7999, 8000, 11_025, 48_000, 768_000])
+def test_other_speeds_are_near_what_they_should_be_at_any_rate(rate: int) -> None:
+    heard = hearings(MAX_SHIFTS, rate, 0.1)
+    assert min(one.sample_rate for one in heard) >= 1
+    for one, semitones in zip(heard, _SEMITONES, strict=False):
+        # Half a step: one Hz, or from 8 kHz on 100.
+        assert abs(one.sample_rate - rate * 2 ** (semitones / 12)) <= (50 if rate >= 8000 else 0.5)
 
 
 def pieces(song: Audio, *lengths: int) -> Iterator[Audio]:
@@ -34,10 +60,14 @@ def pieces(song: Audio, *lengths: int) -> Iterator[Audio]:
     yield from np.split(song, np.cumsum(lengths), axis=1)
 
 
+def delayed(*delays: int) -> list[Hearing]:
+    return [Hearing(delay, 44_100) for delay in delays]
+
+
 def song_and_places(sizes: Iterator[int]) -> Separate:
     """Give two stems, the song and where in it one is, in blocks of another size each time."""
 
-    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
+    def separate(blocks: Iterator[Audio], _sample_rate: int) -> Generator[Audio, None, None]:
         size = next(sizes)
         song = np.concatenate(list(blocks), axis=1)
         places = np.broadcast_to(np.arange(song.shape[1], dtype=np.float32), song.shape)
@@ -50,7 +80,9 @@ def song_and_places(sizes: Iterator[int]) -> Separate:
 def test_it_is_the_mean_at_every_sample() -> None:
     song = np.random.default_rng(0).standard_normal((2, 50)).astype(np.float32)
     blocks = list(
-        mean_of_shifts(pieces(song, 7, 0, 20), 2, [0, 4, 5], song_and_places(iter((3, 9, 5))))
+        mean_of_shifts(
+            pieces(song, 7, 0, 20), 2, delayed(0, 4, 5), song_and_places(iter((3, 9, 5)))
+        )
     )
     got = np.concatenate(blocks, axis=2)
     assert len(blocks) > 2  # they come as soon as all have them
@@ -67,7 +99,7 @@ def test_the_song_is_taken_once_by_threads_of_any_order() -> None:
             taken.append(index)
             yield block
 
-    def from_thread(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
+    def from_thread(blocks: Iterator[Audio], _sample_rate: int) -> Generator[Audio, None, None]:
         read: list[Audio] = []
         thread = threading.Thread(target=lambda: read.extend(blocks))
         threads.append(thread)
@@ -77,10 +109,32 @@ def test_the_song_is_taken_once_by_threads_of_any_order() -> None:
         yield np.concatenate(read, axis=1)[None]
 
     threads: list[threading.Thread] = []
-    got = np.concatenate(list(mean_of_shifts(blocks(), 1, [0, 1, 2, 3], from_thread)), axis=2)
+    got = np.concatenate(
+        list(mean_of_shifts(blocks(), 1, delayed(0, 1, 2, 3), from_thread)), axis=2
+    )
     np.testing.assert_array_equal(got[0], song)
     assert taken == list(range(400))
     assert len(threads) == 4
+
+
+def test_separations_keep_abreast_though_their_blocks_differ() -> None:
+    """What is ahead waits in memory: no more of it than two of the longest blocks."""
+    ahead: list[int] = []
+    given = {40: 0, 90: 0}
+
+    def separate(blocks: Iterator[Audio], size: int) -> Generator[Audio, None, None]:
+        song = np.concatenate(list(blocks), axis=1)
+        for start in range(0, song.shape[1], size):
+            block = song[None, :, start : start + size]
+            given[size] += block.shape[2]
+            ahead.append(max(given.values()) - min(given.values()))
+            yield block
+
+    heard = [Hearing(0, size) for size in given]
+    song = np.arange(9000, dtype=np.float32).reshape(1, -1)
+    got = np.concatenate(list(mean_of_shifts(pieces(song, 100), 1, heard, separate)), axis=2)
+    np.testing.assert_array_equal(got[0], song)
+    assert max(ahead) <= 2 * 90
 
 
 def test_a_song_that_breaks_off_is_no_shorter_song_to_any() -> None:
@@ -90,12 +144,12 @@ def test_a_song_that_breaks_off_is_no_shorter_song_to_any() -> None:
 
     heard: list[int] = []
 
-    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
+    def separate(blocks: Iterator[Audio], _sample_rate: int) -> Generator[Audio, None, None]:
         yield np.zeros((1, 1, 0), np.float32)
         with pytest.raises(AudioError, match="cannot read on"):
             heard.extend(block.shape[1] for block in blocks)
 
-    assert len(list(mean_of_shifts(broken(), 1, [0, 2], separate))) == 1
+    assert not list(mean_of_shifts(broken(), 1, delayed(0, 2), separate))
     assert heard == [10, 2, 10]
 
 
@@ -103,7 +157,7 @@ def test_where_one_separation_fails_all_have_ended_when_the_error_comes() -> Non
     """Their threads read the song, which is closed next."""
     ended: list[int] = []
 
-    def separate(blocks: Iterator[Audio]) -> Generator[Audio, None, None]:
+    def separate(blocks: Iterator[Audio], _sample_rate: int) -> Generator[Audio, None, None]:
         number = len(list(blocks))
         try:
             yield np.zeros((1, 1, 1), np.float32)
@@ -115,7 +169,7 @@ def test_where_one_separation_fails_all_have_ended_when_the_error_comes() -> Non
 
     song = pieces(np.ones((1, 4), np.float32))
     with pytest.raises(AudioError, match="the network fails"):
-        list(mean_of_shifts(song, 1, [0, 1, 2], separate))
+        list(mean_of_shifts(song, 1, delayed(0, 1, 2), separate))
     assert sorted(ended) == [1, 2, 2]
 
 
@@ -125,14 +179,14 @@ def mixture(make_stems: StemMaker) -> Audio:
 
 
 @pytest.mark.parametrize("soft", [True, False])
-def test_stems_are_the_mean_of_songs_that_begin_later(mixture: Audio, *, soft: bool) -> None:
+def test_stems_are_the_mean_of_songs_at_other_speeds(mixture: Audio, *, soft: bool) -> None:
     plain = Separator("paper", "cpu")
     wanted = {source: np.zeros(mixture.shape) for source in SOURCES}
-    for delay in delays(3, plain.settings.hop_length):
-        later = np.pad(mixture, ((0, 0), (delay, 0)))
-        for source, stem in plain.separate(later, 44_100, soft=soft).stems.items():
-            wanted[source] += stem[:, delay:] / 3
-    got = Separator("paper", "cpu", shifts=3).separate(
+    for heard in hearings(SHIFTS, 44_100, plain.settings.hop_length):
+        later = np.pad(mixture, ((0, 0), (heard.delay, 0)))
+        for source, stem in plain.separate(later, heard.sample_rate, soft=soft).stems.items():
+            wanted[source] += stem[:, heard.delay :] / SHIFTS
+    got = Separator("paper", "cpu", shifts=SHIFTS).separate(
         mixture, 44_100, soft=soft, segment_seconds=0.8
     )
     for source in SOURCES:

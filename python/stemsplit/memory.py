@@ -12,6 +12,7 @@ from stemsplit.errors import UsageError
 
 if TYPE_CHECKING:
     from stemsplit.infer import Predictor
+    from stemsplit.models import ModelCard
 
 LEAST_SEGMENT_SECONDS: Final = 0.5
 """A shorter segment saves hardly anything, and most of the work would be on its context."""
@@ -84,32 +85,43 @@ def song_memory(
     soft:
         Whether masks are soft, None for the model's own way: those in bands stay in bands.
     shifts:
-        Separations side by side (`stemsplit.shifts`); one at a time runs the network.
+        Separations side by side, each at a speed of its own (`stemsplit.shifts`); one at a time
+        runs the network.
     """
-    from stemsplit.pipeline import segment_frames, working_settings
+    from stemsplit.pipeline import segment_frames
+    from stemsplit.shifts import hearings
 
     card = predictor.card
-    settings = working_settings(card.settings, sample_rate)
     frames = segment_frames(card, segment_seconds)
-    stems = len(card.sources)
-    spectrum = 8 * channels * settings.bins
-    in_bands = card.bands > 0 and (card.soft if soft is None else soft)
-    masks = 4 * stems * channels * (card.bands + 1 if in_bands else settings.bins)
-    samples = 4 * stems * channels * settings.hop_length
+    songs = sum(
+        _song_at(card, one.sample_rate, channels, frames, soft=card.soft if soft is None else soft)
+        for one in hearings(shifts, sample_rate, hop=0)
+    )
+    if not predictor.on_host:
+        return _LIBRARIES + songs
     pairs = -(-channels // 2) if card.bands else 1
     network = round(pairs * predictor.number_bytes * predictor.widest * (card.bands or card.bins))
     at_once = min(frames, predictor.frames_at_once) + predictor.context_again
+    layers = _LAYERS if card.bands else _PAPER_LAYERS
+    carried = pairs * predictor.carried_bytes
+    return _LIBRARIES + songs + (shifts + 1) * carried + at_once * layers * network
+
+
+def _song_at(card: ModelCard, sample_rate: int, channels: int, frames: int, *, soft: bool) -> int:
+    """Estimate the bytes of what a song has on its way besides the network, taken at a rate."""
+    from stemsplit.pipeline import working_settings
+
+    settings = working_settings(card.settings, sample_rate)
+    stems = len(card.sources)
+    spectrum = 8 * channels * settings.bins
+    masks = 4 * stems * channels * (card.bands + 1 if card.bands and soft else settings.bins)
+    samples = 4 * stems * channels * settings.hop_length
     block_samples = _BLOCK_SAMPLES * settings.sample_rate // sample_rate
-    song = (
+    return (
         block_samples * channels * 4 * settings.n_fft // settings.hop_length
         + frames * (_SPECTRA * spectrum + _MASKS * masks + _STEMS * samples)
         + 2 * card.context_frames * spectrum
     )
-    if not predictor.on_host:
-        return _LIBRARIES + shifts * song
-    layers = _LAYERS if card.bands else _PAPER_LAYERS
-    carried = pairs * predictor.carried_bytes
-    return _LIBRARIES + shifts * (song + carried) + carried + at_once * layers * network
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from stemsplit.infer import Predictor, choose_device
 from stemsplit.level import AS_IT_IS, hearing_gains
 from stemsplit.models import DEFAULT_MODEL, find_card
 from stemsplit.pipeline import Stopwatch, separate_blocks, working_settings
-from stemsplit.shifts import delays, mean_of_shifts
+from stemsplit.shifts import hearings, mean_of_shifts
 
 Audio = npt.NDArray[np.float32]
 
@@ -96,8 +96,8 @@ class Separator:
         Of the network's arithmetic: ``auto``, ``float32`` or ``half`` (float16 on CUDA, bfloat16
         on the CPU); see `stemsplit.infer.choose_precision`.
     shifts:
-        How often a song is separated, each time beginning a fraction of a hop later; the stems are
-        the mean (`stemsplit.shifts`).
+        How often a song is separated, each time heard at another speed; the stems are the mean
+        (`stemsplit.shifts`).
     trusted_sha256:
         SHA-256 of the weights, for a model that is neither packaged nor accepted: it is code, and
         the caller vouches for it.
@@ -295,11 +295,11 @@ class Separator:
             exactly as long as the mixture.
         """
 
-        def separate(song: Iterator[Audio]) -> Generator[Audio, None, None]:
+        def separate(song: Iterator[Audio], heard_rate: int) -> Generator[Audio, None, None]:
             return separate_blocks(
                 song,
                 self.predictor,
-                sample_rate,
+                heard_rate,
                 channels,
                 soft=self.card.soft if soft is None else soft,
                 segment_seconds=segment_seconds,
@@ -310,7 +310,8 @@ class Separator:
 
         done = 0
         hop = self.card.hop_length / self.card.sample_rate * sample_rate
-        mean = mean_of_shifts(blocks, channels, delays(self.shifts, hop), separate)
+        heard = hearings(self.shifts, sample_rate, hop)
+        mean = mean_of_shifts(blocks, channels, heard, separate)
         with closing(mean):
             for stems in mean:
                 yield stems

@@ -176,7 +176,7 @@ Shifts = Annotated[
     typer.Option(
         "--shifts",
         metavar="N",
-        help="Separate N times, beginning parts of a frame apart, and take the mean: slower, a "
+        help="Separate N times, each time heard at another speed, and take the mean: slower, a "
         "little better.",
         rich_help_panel=_MODEL,
     ),
