@@ -76,6 +76,19 @@ def test_the_estimate_grows_with_all_that_needs_memory(predictor: Predictor) -> 
     assert song_memory(predictor, 44_100, 2, 5.0, shifts=2) > usual
 
 
+def test_a_song_heard_faster_counts_at_the_rate_it_is_worked_on(predictor: Predictor) -> None:
+    """Both songs at the model's rate; heard faster one at that, the other at twice that."""
+
+    def more(shifts: int) -> int:
+        low, high = (
+            song_memory(predictor, rate, 2, 10.0, shifts=shifts) for rate in (40_000, 44_100)
+        )
+        return high - low
+
+    assert more(2) > 100 * MIB
+    assert abs(more(1)) < 10 * MIB
+
+
 def test_soft_masks_in_bands_take_less(predictor: Predictor) -> None:
     soft, hard = (song_memory(predictor, 44_100, 2, 5.0, soft=soft) for soft in (True, False))
     assert (soft < hard) == (predictor.card.bands > 0)

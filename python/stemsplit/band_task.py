@@ -102,7 +102,7 @@ class BandSettings:
             )
         if self.resolutions and not self.waveform:
             raise UsageError("resolutions without waveform", remedy="set waveform = true")
-        longest = 2 * (self.frames - 1) * self.hop_length
+        longest = 2 * (self.frames - 1) * self.hop_length  # half of such a frame is silence
         if not all(4 <= size <= longest for size in self.resolutions):
             raise UsageError(
                 "bad resolutions", got=list(self.resolutions), wanted=f"4 to {longest} samples each"
@@ -210,15 +210,15 @@ class BandTask:
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         """Give the loss of a batch.
 
-        Two parts: the error's magnitude summed over bands and frames, as a share of the
-        mixture's, or the mean of such shares in the bins of `BandSettings.resolutions`; and the
-        logarithm of the error's energy over the stem's, each with a floor of one hundredth of the
-        mixture's, mean over stems: what the signal-to-distortion ratio is
-        made of, which lets quiet stems count as much as loud ones. With a teacher the stems are
-        those that lie between the true ones and its estimates. An example of which a recording
-        ends early is compared in the bands below alone, with or without ``waveform``. A third part,
-        with `BandSettings.compressed_weight`, looks at magnitudes alone, whatever their phase: how
-        far each band's is from the stem's, compressed, so that what is quiet counts too.
+        Two parts: the error's magnitude summed over bands and frames, as a share of the mixture's,
+        or the mean of such shares in the bins of `BandSettings.resolutions`; and the logarithm of
+        the error's energy over the stem's, each with a floor of one hundredth of the mixture's,
+        mean over stems: what the signal-to-distortion ratio is made of, which lets quiet stems
+        count as much as loud ones. `BandSettings.compressed_weight` adds one that looks at
+        magnitudes alone, whatever their phase: how far each band's is from the stem's, compressed,
+        so that what is quiet counts too. With a teacher the stems are those that lie between the
+        true ones and its estimates. An example of which a recording ends early is compared in the
+        bands below alone, with or without ``waveform``.
         """
         features, energy, product, mixture, counts, *samples = self._measured(batch)
         heard = samples.pop(0) if self._limited else None
@@ -228,6 +228,7 @@ class BandTask:
         if self._teacher:
             taught = self._teacher.masks(features)
             energy, product = self._between(taught, energy, product, mixture)
+            energy = energy.clamp_min(0)  # a sum with both signs, which rounds
             samples = self._between_samples(taught, *samples) if samples else []
         masks = cast(BandUNet, network).masks(features)
         error = (energy + masks * (masks * mixture[:, None] - 2 * product)).clamp_min(0)
@@ -236,9 +237,9 @@ class BandTask:
             spectra, stems = samples
             moves = (self._on_device or self._estimates).moves(masks, spectra, stems)
             whole = None if heard is None else heard.amin(1, keepdim=True) > 0
-            ratio = _where(whole, _ratio_of_samples(moves, stems), ratio)
+            ratio = _of_whole(whole, _ratio_of_samples(moves, stems), ratio)
             if self.settings.resolutions:
-                share = _where(whole, self._share_of_spectra(moves, stems), share)
+                share = _of_whole(whole, self._share_of_spectra(moves, stems), share)
         loss = (share * counts).sum(1).mean()
         loss = loss + self.settings.ratio_weight * (ratio.log() * counts).mean()
         if self.settings.compressed_weight:
@@ -274,7 +275,7 @@ class BandTask:
     def _share_of_spectra(self, moves: Tensor, stems: Tensor) -> Tensor:
         """Give the error's magnitude over the mixture's, mean over resolutions: (batch, stems)."""
         mixture = self._resolutions.magnitudes(stems.sum(1, keepdim=True))
-        return (self._resolutions.magnitudes(moves) / (mixture + _LOUDNESS)).mean(0)
+        return (self._resolutions.magnitudes(moves) / mixture).mean(0)
 
     def validate(self, network: nn.Module) -> Validation | None:
         """Measure the signal-to-distortion ratio of each stem, mean over the songs, in dB.
@@ -355,9 +356,9 @@ def _stacked(examples: Iterable[tuple[np.ndarray, ...]]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.stack(part)) for part in zip(*examples, strict=True))
 
 
-def _where(whole: Tensor | None, samples: Tensor, bands: Tensor) -> Tensor:
-    """Give what samples say, but what bands say of examples that are not whole."""
-    return samples if whole is None else torch.where(whole, samples, bands)
+def _of_whole(whole: Tensor | None, of_samples: Tensor, of_bands: Tensor) -> Tensor:
+    """Give the samples' figures of examples with the whole band, and the bands' of others."""
+    return of_samples if whole is None else torch.where(whole, of_samples, of_bands)
 
 
 def _share_of_bands(error: Tensor, mixture: Tensor) -> Tensor:

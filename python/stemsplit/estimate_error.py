@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from stemsplit import dsp
 from stemsplit.bands import Bands
@@ -143,6 +144,7 @@ class _Moves(torch.autograd.Function):
         return maker.moves_made(masks, mixture, stems)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
         """Turn the gradient for the samples."""
         (mixture,) = ctx.saved_tensors

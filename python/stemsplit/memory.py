@@ -89,13 +89,13 @@ def song_memory(
         runs the network.
     """
     from stemsplit.pipeline import segment_frames
-    from stemsplit.shifts import hearings
+    from stemsplit.shifts import heard_rates
 
     card = predictor.card
     frames = segment_frames(card, segment_seconds)
     songs = sum(
-        _song_at(card, one.sample_rate, channels, frames, soft=card.soft if soft is None else soft)
-        for one in hearings(shifts, sample_rate, hop=0)
+        _song_at(card, rate, channels, frames, soft=card.soft if soft is None else soft)
+        for rate in heard_rates(shifts, sample_rate)
     )
     if not predictor.on_host:
         return _LIBRARIES + songs

@@ -1,16 +1,18 @@
-"""How large an error is in spectra of several resolutions, in torch on any device."""
+"""How large signals are in spectra of several resolutions, in torch on any device."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+_SILENT = 3e-4  # of a full-scale sine: what every bin has at least
+
 
 class Resolutions:
     """Sums of the magnitudes of signals' spectra, at each of some frame lengths.
 
-    Of complex spectra, so an error's phase counts: a short frame tells when it sounds, a long one
-    at which frequency, and what is loud in a few bins or frames counts less than in its energy.
+    Of an error's complex spectra, so its phase counts: a short frame tells when it sounds, a long
+    one at which frequency, and what is loud in a few bins counts less than in its energy.
     Losses of this kind are usual in music separation (as of Gusó et al. 2022, "On loss functions
     and evaluation metrics for music source separation").
 
@@ -25,7 +27,7 @@ class Resolutions:
         self._windows: dict[tuple[int, torch.device], Tensor] = {}
 
     def magnitudes(self, signals: Tensor) -> Tensor:
-        """Sum magnitudes over channels, frames and bins.
+        """Sum magnitudes over channels, frames and bins, in units of a full-scale sine's.
 
         Parameters
         ----------
@@ -35,11 +37,15 @@ class Resolutions:
         Returns
         -------
         Tensor
-            float32 (sizes, ...), differentiable; where a bin is 0 its gradient is.
+            float32 (sizes, ...), differentiable; where a bin is 0 its gradient is. Silence has
+            some as well, so that a share of it is none of nothing.
         """
         flat = signals.flatten(0, -2)
         with torch.autocast(signals.device.type, enabled=False):
-            sums = [self._spectra(flat, size).abs().sum((1, 2)) for size in self._sizes]
+            sums = [
+                (self._spectra(flat, size).abs() * (4 / size) + _SILENT).sum((1, 2))
+                for size in self._sizes
+            ]
         return torch.stack(sums).view(len(sums), *signals.shape[:-1]).sum(-1)
 
     def _spectra(self, signals: Tensor, size: int) -> Tensor:

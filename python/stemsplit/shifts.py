@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stemsplit.backlog import Backlog
+
 Audio = npt.NDArray[np.float32]
 Separate = Callable[[Iterator[Audio], int], Generator[Audio, None, None]]
 
@@ -48,14 +50,18 @@ class Hearing:
 def hearings(shifts: int, sample_rate: int, hop: float) -> list[Hearing]:
     """Give how each separation hears a song of this rate (Hz) and hop (samples).
 
-    The first hears it as it is. Each of a round of speeds begins the same part of a hop later.
+    The first hears it as it is. Each round of speeds begins a part of that hop later.
     """
     rounds = -(-shifts // len(_SEMITONES))
-    rates = [_rate(sample_rate, semitones) for semitones in _SEMITONES]
     return [
-        Hearing(round(hop * (index // len(rates)) / rounds), rates[index % len(rates)])
-        for index in range(shifts)
+        Hearing(round(hop * (index // len(_SEMITONES)) / rounds), rate)
+        for index, rate in enumerate(heard_rates(shifts, sample_rate))
     ]
+
+
+def heard_rates(shifts: int, sample_rate: int) -> list[int]:
+    """Give the rate that each separation takes a song of this rate to have, Hz."""
+    return [_rate(sample_rate, _SEMITONES[index % len(_SEMITONES)]) for index in range(shifts)]
 
 
 def _rate(sample_rate: int, semitones: float) -> int:
@@ -160,33 +166,26 @@ def _mean(passes: Sequence[Iterator[Audio]]) -> Iterator[Audio]:
     """Give the mean of streams whose blocks may be of different lengths.
 
     The one that is furthest behind comes next, so that none keeps more than a block or two waiting:
-    a segment is longer where the song is heard slower.
+    a segment has more of the song where it is heard faster.
     """
     if len(passes) == 1:
         yield from passes[0]
         return
-    waiting: list[list[Audio]] = [[] for _ in passes]
+    waiting = [Backlog(axis=2) for _ in passes]
     asked = [0] * len(passes)
     going = set(range(len(passes)))
     while going:
-        behind = min(going, key=lambda index: (_samples(waiting[index]), asked[index]))
+        behind = min(going, key=lambda index: (waiting[index].count, asked[index]))
         asked[behind] += 1
         block = next(passes[behind], None)
         if block is None:
             going.remove(behind)
             continue
-        waiting[behind].append(block)
-        ready = min(map(_samples, waiting))
-        if not ready:
-            continue
-        joined = [np.concatenate(pieces, axis=2) for pieces in waiting]
-        mean = joined[0][..., :ready].copy()
-        for stems in joined[1:]:
-            mean += stems[..., :ready]
-        mean /= np.float32(len(joined))
-        waiting = [[stems[..., ready:].copy()] for stems in joined]  # a view would keep all of it
-        yield mean
-
-
-def _samples(pieces: Sequence[Audio]) -> int:
-    return sum(piece.shape[2] for piece in pieces)
+        waiting[behind].add(block)
+        ready = min(stems.count for stems in waiting)
+        if ready:
+            mean = waiting[0].take(ready).copy()
+            for stems in waiting[1:]:
+                mean += stems.take(ready)
+            mean /= np.float32(len(passes))
+            yield mean
