@@ -62,6 +62,7 @@ REMIXING = {
 }
 """Changes of how examples are drawn, each trained on the base alone; what changes nothing is left
 out."""
+BASE = "the base alone"
 OTHER_SEEDS = (12, 13)
 LOSSES: dict[str, dict[str, Any]] = {
     "error in bands": {},
@@ -79,6 +80,13 @@ LENGTHS = {
 """Lengths of examples, which cost the same, each trained on the base alone, if they divide the
 batch."""
 SEED = 11
+MODES = (
+    ("--leave-out", "data_left", "all that is added, and all but one each"),
+    ("--remixing", "remixing", "how examples are drawn too"),
+    ("--loss", "loss", "how estimates are compared instead"),
+    ("--input", "input", "what the network sees instead"),
+)
+"""Options, with the tables they make."""
 
 
 class LeftAndRight(BandTask):
@@ -104,10 +112,11 @@ class MidAndSide(BandTask):
 def turned(stems: np.ndarray) -> np.ndarray:
     """Turn left and right (..., 2, samples) by 45 degrees, which leaves energies as they are."""
     left, right = np.moveaxis(stems, -2, 0)
-    return np.stack((left + right, left - right), -2) * np.float32(np.sqrt(0.5))
+    middle: np.ndarray = np.stack((left + right, left - right), -2) * np.float32(np.sqrt(0.5))
+    return middle
 
 
-INPUTS: dict[str, tuple[dict[str, int], type[BandTask]]] = {
+INPUTS: dict[str, tuple[dict[str, Any], type[BandTask]]] = {
     "frames of 4096, hop of 1024": ({}, BandTask),
     "frames of 2048, hop of 512": ({"n_fft": 2048, "hop_length": 512, "frames": 128}, BandTask),
     "left and right alone": ({}, LeftAndRight),
@@ -152,56 +161,60 @@ def trained(
 def trials(arguments: argparse.Namespace) -> dict[str, Trial]:
     """Give the trainings by name."""
 
-    def stored(
-        folder: Path, weight: float, *, coherent: bool = True, backing: bool = False
-    ) -> list[StoredTrack]:
+    def stored(folder: Path, **changes: Any) -> list[StoredTrack]:
         tracks = store_tracks(find_tracks(folder), arguments.store)
-        return [
-            dataclasses.replace(track, weight=weight, coherent=coherent, backing=backing)
-            for track in tracks
-        ]
+        return [dataclasses.replace(track, **changes) for track in tracks]
 
     plain = Trial([], REMIX, SETTINGS, seed=arguments.seeds[0])
     if arguments.start:
         size = UNetSize.named(read_card(arguments.start).training["network"]["size"])
         settings = dataclasses.replace(STARTED_SETTINGS, size=size)
         plain = dataclasses.replace(plain, remix=STARTED_REMIX, settings=settings)
-    base = [track for folder in arguments.base for track in stored(folder, 1.0)]
+    base = [track for folder in arguments.base for track in stored(folder)]
+    plain = dataclasses.replace(plain, tracks=base)
+    if arguments.mode == "input":
+        return inputs(plain)
+    if arguments.mode == "loss":
+        return {
+            name: dataclasses.replace(
+                plain, settings=dataclasses.replace(plain.settings, **changes)
+            )
+            for name, changes in LOSSES.items()
+        }
+    if arguments.mode == "remixing":
+        return {BASE: plain, **remixings(plain, arguments)}
+    added = {
+        name: stored(folder, weight=weight, **changes)
+        for name, folder, weight, changes in additions(arguments)
+    }
+    leave_out = arguments.mode == "data_left"
+    return {
+        name: dataclasses.replace(plain, tracks=tracks)
+        for name, tracks in collections(base, added, leave_out=leave_out).items()
+    }
+
+
+def additions(
+    arguments: argparse.Namespace,
+) -> list[tuple[str, Path, float, dict[str, bool]]]:
+    """Give the name of each further collection, its folder, its weight, and what it is not."""
     kinds: list[tuple[Path, str, dict[str, bool]]] = [
         *((folder, "", {}) for folder in arguments.add),
         *((folder, ", stems alone", {"coherent": False}) for folder in arguments.add_stems),
         *((folder, ", as backing", {"backing": True}) for folder in arguments.add_backing),
     ]
-    if len({folder.name for folder, _, _ in kinds}) < len(kinds):
-        raise SystemExit("collections of one name would be one row: rename a folder")
     weights = arguments.weight * len(kinds) if len(arguments.weight) == 1 else arguments.weight
-    added = {
-        folder.name + how: stored(folder, weight, **changes)
+    return [
+        (folder.name + how, folder, weight, changes)
         for (folder, how, changes), weight in zip(kinds, weights, strict=True)
-    }
-    runs = {
-        name: dataclasses.replace(plain, tracks=tracks)
-        for name, tracks in collections(base, added, leave_out=arguments.leave_out).items()
-    }
-    if arguments.input:
-        runs = inputs(dataclasses.replace(plain, tracks=base))
-    if arguments.loss:
-        runs = {
-            name: dataclasses.replace(
-                plain, tracks=base, settings=dataclasses.replace(plain.settings, **changes)
-            )
-            for name, changes in LOSSES.items()
-        }
-    if arguments.remixing:
-        runs |= remixings(dataclasses.replace(plain, tracks=base), arguments)
-    return runs
+    ]
 
 
 def collections(
     base: list[StoredTrack], added: dict[str, list[StoredTrack]], *, leave_out: bool
 ) -> dict[str, list[StoredTrack]]:
     """Give what each training has: the base, and one more collection, or all but one."""
-    found = {"the base alone": base}
+    found = {BASE: base}
     if not leave_out:
         return found | {f"and {name}": base + tracks for name, tracks in added.items()}
     for left in (None, *added):
@@ -260,7 +273,7 @@ def with_seeds(runs: dict[str, Trial], seeds: list[int]) -> dict[str, Trial]:
 def table(report: dict[str, Any]) -> list[str]:
     """Render the report as markdown."""
     rows = []
-    several = len(report["seeds"]) > 1
+    several = any(len(figures) > 1 for figures in report["figures"].values())
     for name, figures in report["figures"].items():
         values = np.array([[one[source] for source in SOURCES] for one in figures])
         means = [*values.mean(axis=0), values.mean()]
@@ -277,8 +290,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "valid": arguments.valid.name,
         "base": [folder.name for folder in arguments.base],
-        "weight": arguments.weight,
-        "seeds": arguments.seeds,
+        "added": {name: weight for name, _, weight, _ in additions(arguments)},
         "steps": arguments.steps,
         "start": arguments.start.stem if arguments.start else None,
         "precision": arguments.precision,
@@ -296,6 +308,21 @@ def measured_before(arguments: argparse.Namespace) -> dict[str, dict[str, float]
     return figures
 
 
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End where options do not go together, before hours of training."""
+    folders = [*arguments.add, *arguments.add_stems, *arguments.add_backing]
+    if len({folder.name for folder in folders}) < len(folders):
+        parser.error("collections of one name would be one row: rename a folder")
+    if len(arguments.weight) not in (1, len(folders)):
+        parser.error(f"--weight: got {len(arguments.weight)}, wanted one or {len(folders)}")
+    if arguments.mode in ("remixing", "loss", "input") and folders:
+        parser.error(f"--{arguments.mode} is on the base alone: nothing is added")
+    if arguments.mode in ("remixing", "input") and len(arguments.seeds) > 1:
+        parser.error(f"--{arguments.mode} has seeds of its own")
+    if arguments.mode == "data_left" and len(folders) < 2:
+        parser.error("--leave-out takes two further collections or more")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--valid", type=Path, required=True)
@@ -303,16 +330,15 @@ def main() -> None:
     parser.add_argument("--add", type=Path, action="append", default=[])
     parser.add_argument("--add-stems", type=Path, action="append", default=[])
     parser.add_argument("--add-backing", type=Path, action="append", default=[])
-    parser.add_argument("--remixing", action="store_true", help="how examples are drawn too")
-    parser.add_argument("--loss", action="store_true", help="how estimates are compared instead")
-    parser.add_argument("--input", action="store_true", help="what the network sees instead")
-    parser.add_argument("--leave-out", action="store_true", help="all that is added, but one each")
+    modes = parser.add_mutually_exclusive_group()
+    for option, mode, meaning in MODES:
+        modes.add_argument(option, dest="mode", action="store_const", const=mode, help=meaning)
     parser.add_argument(
         "--weight",
         type=float,
         nargs="+",
         default=[0.5],
-        help="of what is added, or of each, the base's is 1",
+        help="of what is added; or one each, --add first, then --add-stems and --add-backing",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="of each training")
     parser.add_argument("--start", type=Path, help="card of a compact model, to go on with")
@@ -324,8 +350,7 @@ def main() -> None:
     )
     parser.add_argument("--print", action="store_true", help="do not keep the table")
     arguments = parser.parse_args()
-    if len(arguments.seeds) > 1 and (arguments.remixing or arguments.input):
-        parser.error("--remixing and --input have seeds of their own")
+    check(parser, arguments)
     valid = store_tracks(find_tracks(arguments.valid), arguments.store)
     runs = trials(arguments)
     figures = measured_before(arguments)
@@ -341,15 +366,14 @@ def main() -> None:
     report = {
         **machine(("stemsplit", "numpy", "torch")),
         **settings_of(arguments),
+        "seeds": arguments.seeds,
         "songs": {name: len(trial.tracks) for name, trial in runs.items()},
         "figures": {
             name: [figures[each] for each in with_seeds({name: trial}, arguments.seeds)]
             for name, trial in runs.items()
         },
     }
-    name = "data_start" if arguments.start else "data"
-    name = "loss" if arguments.loss else name
-    name = "remixing" if arguments.remixing else "input" if arguments.input else name
+    name = arguments.mode or ("data_start" if arguments.start else "data")
     publish(name, report, table(report), keep=not arguments.print)
 
 
