@@ -175,7 +175,7 @@ def test_where_one_separation_fails_all_have_ended_when_the_error_comes() -> Non
 
 @pytest.fixture(scope="module")
 def mixture(make_stems: StemMaker) -> Audio:
-    return np.sum(list(make_stems(2.5).values()), axis=0)
+    return np.sum(list(make_stems(1.3).values()), axis=0)
 
 
 @pytest.mark.parametrize("soft", [True, False])
