@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -100,15 +100,22 @@ def saved(size: UNetSize, card_path: Path) -> Path:
     return card_path
 
 
+def run_script(name: str, *arguments: str | Path) -> None:
+    """Run one of recipes/ as a program, in this process, which has torch already."""
+    script = Path(__file__).parent.parent / "recipes" / name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name="__main__")
+
+
 def test_averaged_weights_lie_between_a_smaller_network_and_a_larger(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "recipes" / "average_models.py"
     smaller = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4))
     larger = UNetSize(widths=(8, 12, 16), squeeze=(4, 6, 8), rounds=2)
     earlier = saved(smaller, tmp_path / "earlier.json")
     later = saved(larger, tmp_path / "later.json")
     for share in ("0", "0.75"):
         options = ["--share", share, "-o", tmp_path / "a.json"]
-        subprocess.run([sys.executable, script, earlier, later, *options], check=True)
+        run_script("average_models.py", earlier, later, *options)
         card = read_card(tmp_path / "a.json")
         assert card.training["averaged"]["share"] == float(share)
         states = [
@@ -137,9 +144,7 @@ def test_a_smaller_network_is_grown_as_the_later_training_grew_it(tmp_path: Path
     )
     later, average = tmp_path / "later.json", tmp_path / "a.json"
     save_model(grown.eval(), card, later)
-    script = Path(__file__).parent.parent / "recipes" / "average_models.py"
-    command = [sys.executable, script, earlier, later, "--share", "0.5", "-o", average]
-    subprocess.run(command, check=True)
+    run_script("average_models.py", earlier, later, "--share", "0.5", "-o", average)
     _, got = reopened(average, vouched=True)
     for name, value in grown.state_dict().items():
         assert torch.equal(got.state_dict()[name], value), name
@@ -152,13 +157,12 @@ def test_a_smaller_network_is_grown_as_the_later_training_grew_it(tmp_path: Path
 def test_a_network_without_its_first_rounds_answers_as_if_nothing_were_taken_from_them(
     which: str, entrance: str, tmp_path: Path
 ) -> None:
-    script = Path(__file__).parent.parent / "recipes" / "fewer_rounds.py"
     rounds = {"rounds": 2, "inner_rounds": 2, "middle_rounds": 2, which: 4}
     shallow = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4), dilations=(1, 2))
     size = dataclasses.replace(shallow, **rounds)
     before, after = saved(size, tmp_path / "four.json"), tmp_path / "two.json"
     option = f"--{which.replace('_', '-')}"
-    subprocess.run([sys.executable, script, before, option, "2", "-o", after], check=True)
+    run_script("fewer_rounds.py", before, option, "2", "-o", after)
     four, two = (
         load_network(path, torch.device("cpu"), read_card(path).sha256)[1]
         for path in (before, after)

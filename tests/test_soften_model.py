@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -11,16 +9,14 @@ import torch
 from stemsplit.cards import read_card
 from stemsplit.models import load_network
 from stemsplit.unet_size import FEATURES, UNetSize
-from test_growth import saved
-
-SCRIPT = Path(__file__).parent.parent / "recipes" / "soften_model.py"
+from test_growth import run_script, saved
 
 
 def test_softened_masks_are_those_before_to_a_power(tmp_path: Path) -> None:
     size = UNetSize(widths=(8, 8, 8), squeeze=(4, 4, 4))
     before = saved(size, tmp_path / "before.json")
     after = tmp_path / "after.json"
-    subprocess.run([sys.executable, SCRIPT, before, "--by", "0.8", "-o", after], check=True)
+    run_script("soften_model.py", before, "--by", "0.8", "-o", after)
     x = torch.rand(1, 2 * size.context_frames + 8, FEATURES, size.bands)
     with torch.inference_mode():
         masks, soft = (
