@@ -51,7 +51,7 @@ def test_other_speeds_are_near_what_they_should_be_at_any_rate(rate: int) -> Non
     heard = hearings(MAX_SHIFTS, rate, 0.1)
     assert min(one.sample_rate for one in heard) >= 1
     for one, semitones in zip(heard, _SEMITONES, strict=False):
-        # Half a step: one Hz, or from 8 kHz on 100.
+        # Half a step, of 1 Hz or from 8 kHz on of 100.
         assert abs(one.sample_rate - rate * 2 ** (semitones / 12)) <= (50 if rate >= 8000 else 0.5)
 
 
